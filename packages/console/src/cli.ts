@@ -152,7 +152,7 @@ program
     await maps({ socket, names, format: svg ? 'svg' : json ? 'json' : 'text', output })
   })
 
-program
+const logCommand = program
   .command('log')
   .description('check and print what a data directory holds; exits with 1 if something is damaged')
   .argument('<directory>', 'the directory of `percpu serve --data`; it may be in use', parsePath)
@@ -162,6 +162,15 @@ program
     const { text, isWhole } = await log({ directory, json })
     process.stdout.write(text)
     process.exitCode = isWhole ? 0 : 1
+  })
+logCommand
+  .command('drop')
+  .description('take a table out of a data directory that no service uses, with all its changes')
+  .argument('<directory>', 'the directory of `percpu serve --data`', parsePath)
+  .argument('<table>', 'its name; the next start reads its file again')
+  .action(async (directory: string, table: string) => {
+    const { drop } = await import('./commands/log-drop.js')
+    process.stdout.write(await drop(directory, table))
   })
 
 interface BenchFlags {

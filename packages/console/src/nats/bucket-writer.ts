@@ -7,7 +7,7 @@
  */
 import { Refusal } from '../serve/refusal.js'
 import type { Table } from '../tables/table.js'
-import type { Changes, Operation, Outcome, WriteRequest } from '../tables/writer.js'
+import { whyNot, type Changes, type Operation, type Outcome, type WriteRequest } from '../tables/request.js'
 import { TIMEOUT_MILLISECONDS, type Bucket, type Found } from './bucket.js'
 import type { Follower } from './follower.js'
 import { rangeName } from './names.js'
@@ -151,15 +151,4 @@ export class BucketWriter implements Changes {
       `the bucket has the change, as version ${version}; this node has not caught up with it`,
     )
   }
-}
-
-/** Why an operation is not made, if it is not. `version`: of what there is. */
-function whyNot(
-  { value, condition }: Operation,
-  version: number | undefined,
-): 'condition' | 'missing' | undefined {
-  if (condition === 'absent' && version !== undefined) return 'condition'
-  if (condition === 'present' && version === undefined) return 'condition'
-  if (typeof condition === 'number' && version !== condition) return 'condition'
-  return value === undefined && version === undefined ? 'missing' : undefined
 }

@@ -139,7 +139,8 @@ export class Store {
 
   /**
    * Writes a snapshot, then removes the files of the log that it replaces. Appends go on meanwhile.
-   * One of the same sequence number as the last one is not written again.
+   * One of the same sequence number as the last one is not written again, unless it `isAnew`: it
+   * takes that one's place then.
    *
    * @param sequence that of a record, or 0; nothing after it is in `entries`
    * @throws ArgumentError; StoreFullError, FileError: the snapshot before stays, and so does the
@@ -149,10 +150,11 @@ export class Store {
   async writeSnapshot(
     sequence: number,
     entries: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    isAnew = false,
   ): Promise<void> {
     this.#snapshotsUnderWay++
     try {
-      await this.#snapshots.run(() => this.#replaceLog(sequence, entries))
+      await this.#snapshots.run(() => this.#replaceLog(sequence, entries, isAnew))
     } finally {
       this.#snapshotsUnderWay--
     }
@@ -201,10 +203,11 @@ export class Store {
   async #replaceLog(
     sequence: number,
     entries: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    isAnew: boolean,
   ): Promise<void> {
     const log = this.#ready()
     const before = this.#snapshot
-    if (sequence === before?.sequence) return
+    if (sequence === before?.sequence && !isAnew) return
     const least = before?.sequence ?? 0
     if (!Number.isSafeInteger(sequence) || sequence > log.last || sequence < least)
       throw new ArgumentError(`a snapshot of ${sequence}: expected ${least} to ${log.last}`, { sequence })
@@ -217,7 +220,8 @@ export class Store {
       this.#snapshotFrom = log.bytes + this.#segmentBytes
       throw error
     }
-    if (before) await this.#tidy(() => this.#folder.remove(fileName('snapshot', before.sequence)))
+    if (before && before.sequence !== sequence)
+      await this.#tidy(() => this.#folder.remove(fileName('snapshot', before.sequence)))
     await this.#tidy(() => log.dropUntil(sequence))
     this.#settle()
   }

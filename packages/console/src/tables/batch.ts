@@ -14,7 +14,7 @@ import { readLine, refusalOf, type Line } from './operations.js'
 import { MAX_VALUE_BYTES, type Table } from './table.js'
 import type { KeyRange } from './keys.js'
 import { RangeSet } from './range-set.js'
-import type { Changes, Outcome } from './writer.js'
+import type { Changes, Outcome } from './request.js'
 
 /** Longest line: a value, a key, and what is around them. */
 const LINE_BYTES = MAX_VALUE_BYTES + 4096

@@ -18,7 +18,7 @@ import { readsIn, type TableMetrics } from './metrics.js'
 import { addRoutes, offer, paths, unsupportedType, type Health, type Place } from './routes.js'
 import type { Table } from './table.js'
 import type { Token } from './token.js'
-import type { Changes } from './writer.js'
+import type { Changes } from './request.js'
 
 export interface DoorOptions {
   readonly machine: Machine

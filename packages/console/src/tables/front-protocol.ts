@@ -7,7 +7,7 @@ import type { LookupCount } from '../web/frame.js'
 import type { TableSpec } from './change.js'
 import type { ChangeEvent } from './history.js'
 import type { Health } from './routes.js'
-import type { Operation, Outcome } from './writer.js'
+import type { Operation, Outcome } from './request.js'
 
 export interface TableFrontSetup extends FrontSetup {
   readonly specs: readonly TableSpec[]

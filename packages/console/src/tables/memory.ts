@@ -1,4 +1,4 @@
-/** Shared memory for changes, taken before they are logged: what is logged can be made. */
+/** Shared memory for changes that are made in parts, taken before they are logged. */
 import { OutOfMemoryError, type Machine } from 'percpu'
 import type { Table, Write } from './table.js'
 
@@ -27,9 +27,14 @@ export async function reserve(
   } catch (error) {
     if (!(error instanceof OutOfMemoryError)) throw error
   }
+  await relieve(machine, tables)
+  return takeBlocks(machine, sizes)
+}
+
+/** Waits until all that tables replaced before is free, for blocks of any size. */
+export async function relieve(machine: Machine, tables: Iterable<Table>): Promise<void> {
   for (const table of tables) await table.map.barrier()
   machine.heap.trim()
-  return takeBlocks(machine, sizes)
 }
 
 function takeBlocks({ heap }: Machine, sizes: readonly number[]): () => void {

@@ -3,7 +3,7 @@ import { shorten } from '../address/parse.js'
 import { Refusal } from '../serve/refusal.js'
 import { BadKey, parseRange, rangeOf, type KeyRange } from './keys.js'
 import { MAX_VALUE_BYTES, type Table } from './table.js'
-import type { Condition, Operation, Outcome } from './writer.js'
+import type { Condition, Operation, Outcome } from './request.js'
 
 /** A key or a range as it stands in a path. @throws Refusal */
 export function rangeInPath(table: Table, text: string): KeyRange {

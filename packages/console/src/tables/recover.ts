@@ -6,7 +6,7 @@ import type { History } from './history.js'
 import { PendingWrites } from './pending.js'
 import { RecentChanges } from './recent.js'
 import { changeIn, rangeIn, rowIn, unexpected } from './recorded.js'
-import { Table, type Stored } from './table.js'
+import { mapName, Table, type Stored } from './table.js'
 
 /**
  * Recovers all tables. The history begins where the snapshot ends.
@@ -21,6 +21,8 @@ export async function recoverTables(
   const recovery = new Recovery(machine, history)
   const last = await store.recover(recovery)
   recovery.end()
+  // Another table of the name may have other keys.
+  for (const name of recovery.dropped) await machine.remove('rangeMap', mapName(name))
   if (history.last < last) history.startAt(last)
   return recovery.tables
 }
@@ -32,6 +34,8 @@ interface Loading {
 
 class Recovery {
   readonly tables = new Map<string, Table>()
+  /** Names of tables that were dropped, and not made anew. */
+  readonly dropped = new Set<string>()
   readonly #machine: Machine
   readonly #history: History
   /** Entries of the snapshot, of one table, in the order of their keys. */
@@ -70,10 +74,15 @@ class Recovery {
     }
     if (change.op === 'entry') throw unexpected(change.op)
     const table = this.#table(change.table)
-    if (change.op === 'clear') {
+    if (change.op === 'clear' || change.op === 'drop') {
       this.#pending.make()
       table.map.clear()
       table.map.barrierBlocking()
+      if (change.op === 'drop') {
+        this.tables.delete(table.name)
+        this.dropped.add(table.name)
+        return this.#recent.startAt(sequence)
+      }
       this.#recent.addReset(table, sequence)
       return
     }
@@ -96,6 +105,7 @@ class Recovery {
   #make(spec: TableSpec): void {
     if (this.tables.has(spec.name)) throw unexpected('make', `: table ${spec.name} is there already`)
     this.tables.set(spec.name, new Table(this.#machine, spec))
+    this.dropped.delete(spec.name)
   }
   #table(name: string): Table {
     const table = this.tables.get(name)

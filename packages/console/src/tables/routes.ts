@@ -11,7 +11,7 @@ import { checkParameters, pageJson } from './listing.js'
 import { conditionOf, etagOf, rangeInPath, refusalOf, valueOf, versionIn } from './operations.js'
 import { MAX_VALUE_BYTES, type Row, type Table } from './table.js'
 import type { RequestMetrics } from './metrics.js'
-import type { Changes } from './writer.js'
+import type { Changes } from './request.js'
 
 export interface Health {
   readonly isAlive: boolean

@@ -23,11 +23,11 @@ import { openDoor, type Door } from './door.js'
 import { healthOf } from './health.js'
 import { History } from './history.js'
 import { loadRows } from './load.js'
-import { reserve } from './memory.js'
+import { relieve, reserve } from './memory.js'
 import { TableMetrics } from './metrics.js'
 import { recoverTables } from './recover.js'
 import { takeSnapshot } from './snapshot.js'
-import type { TableSource } from './source.js'
+import { assertSameKeys, type TableSource } from './source.js'
 import { Table } from './table.js'
 import { Token } from './token.js'
 import { Writer } from './writer.js'
@@ -220,6 +220,7 @@ export class TableService {
     const writer = new Writer({
       ...{ history, log: store, logger },
       reserve: (sizes) => reserve(machine, tables.values(), sizes),
+      relieve: () => relieve(machine, tables.values()),
       onMade: (table, count) => metrics.writes.inc({ table: table.name }, count),
       onBroken: (error) => this.#fail(error),
     })
@@ -264,13 +265,10 @@ export class TableService {
     if (nats) return nats.load(sources, logger, this.#stop.signal)
     let isNew = false
     for (const source of sources) {
-      const { name, file, isRange } = source
+      const { name, file } = source
       const table = tables.get(name)
-      if (table && table.spec.isRange !== isRange)
-        throw new UsageError(
-          `the data directory has table ${name} with ${isRange ? 'single keys (--key)' : 'ranges (--range)'}`,
-        )
       if (table) {
+        assertSameKeys(this.#options.data ?? '', source, table.spec)
         logger.info({ table: name, entries: table.size, file }, 'table kept: its file is not read')
         continue
       }
@@ -278,13 +276,13 @@ export class TableService {
       isNew = true
     }
     // What was read must be there when changes are logged that build on it.
-    if (store && isNew) await takeSnapshot(writer, store, tables.values())
+    if (store && isNew) await takeSnapshot(writer, store, tables.values(), true)
   }
 
   async #read(source: TableSource, reason: string): Promise<void> {
     const { logger, maxShrink = MAX_SHRINK } = this.#options
     const { writer, history, tables } = this.#begun
-    const { name, file, isRange } = source
+    const { name, file, isRange, columns } = source
     const known = tables.get(name)
     const began = performance.now()
     await writer.exclusively(async (sequence) => {
@@ -292,7 +290,7 @@ export class TableService {
       this.#isReading = true
       const loading = loadRows(this.machine, setup, this.#stop.signal)
       const { keys, rows, changed, skipped } = await loading.finally(() => (this.#isReading = false))
-      const table = known ?? new Table(this.machine, { name, keys, isRange })
+      const table = known ?? new Table(this.machine, { name, keys, isRange, columns })
       this.#add(table)
       history.add({ sequence, table: name, kind: 'reset', data: `{"sequence":${sequence}}` })
       if (skipped.lines > 0) logger.warn({ table: name, ...skipped }, 'lines were left out (--skip-bad)')

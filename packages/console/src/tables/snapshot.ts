@@ -12,13 +12,21 @@ type Views = ReadonlyMap<Table, RangeView<Key, Uint8Array>>
  * Writes a snapshot of what all tables are between two groups of changes. The next group waits only
  * until the versions are held. What is replaced meanwhile stays in memory until it is written.
  *
+ * @param isAnew whether something came that is not in the log
  * @throws as `store.writeSnapshot`
  */
-export async function takeSnapshot(writer: Writer, store: Store, tables: Iterable<Table>): Promise<void> {
+export async function takeSnapshot(
+  writer: Writer,
+  store: Store,
+  tables: Iterable<Table>,
+  isAnew = false,
+): Promise<void> {
   const all = [...tables]
   const { written } = await writer.exclusively(() => {
     const { lastSequence } = store.report()
-    const holding = holdAll(all, new Map(), (views) => store.writeSnapshot(lastSequence, entriesOf(views)))
+    const holding = holdAll(all, new Map(), (views) =>
+      store.writeSnapshot(lastSequence, entriesOf(views), isAnew),
+    )
     // Not awaited here: the writer goes on.
     return Promise.resolve({ written: { promise: holding } })
   })

@@ -4,9 +4,11 @@
  * `--key` and `--range` are for all files, or for one table after its name and a colon.
  */
 import path from 'node:path'
+import { shorten } from '../address/parse.js'
 import { UsageError } from '../errors.js'
 import type { RecordFormat } from '../table/records.js'
 import { visible } from '../visible.js'
+import type { TableSpec } from './change.js'
 
 /** Which columns or fields are the keys. One column of a range holds networks, or `FROM-TO`. */
 export interface KeyColumns {
@@ -34,6 +36,8 @@ export interface RowColumn {
 }
 
 export const MAX_TABLES = 64
+/** Of the name of a column that is a key. */
+const MAX_COLUMN_BYTES = 255
 const NAME = /^\w[\w.-]{0,63}$/
 const EXTENSIONS = /(\.(csv|tsv|txt|ndjson|jsonl|json))?(\.gz)?$/i
 
@@ -63,6 +67,9 @@ export function parseKeyOption(text: string, isRange: boolean, tables: readonly 
     throw new UsageError(`there is no table '${visible(table)}': there are ${tables.join(', ')}`)
   const columns = (isNamed ? (rest ?? '') : text).split(',').map((name) => name.trim())
   const most = isRange ? 2 : 1
+  const long = columns.find((name) => Buffer.byteLength(name) > MAX_COLUMN_BYTES)
+  if (long !== undefined)
+    throw new UsageError(`column '${visible(shorten(long))}' has more than ${MAX_COLUMN_BYTES} bytes`)
   if (columns.includes('') || columns.length > most)
     throw new UsageError(
       isRange
@@ -70,6 +77,31 @@ export function parseKeyOption(text: string, isRange: boolean, tables: readonly 
         : `--key '${visible(text)}' is not one column`,
     )
   return { table: isNamed ? table : undefined, key: { isRange, columns } }
+}
+
+/** As a command line has it. */
+export function keyOption({ isRange, columns }: KeyColumns): string {
+  return `${isRange ? '--range' : '--key'} ${columns.map(visible).join(',')}`
+}
+
+/**
+ * That a data directory keeps a table with these keys.
+ *
+ * @throws UsageError that names both, for other ones
+ */
+export function assertSameKeys(directory: string, source: TableSource, spec: TableSpec): void {
+  const { columns, isRange } = spec
+  const isSame =
+    isRange === source.isRange && (columns === undefined || columns.join() === source.columns.join())
+  if (isSame) return
+  const asked = keyOption(source)
+  // A directory of an earlier version does not say which columns.
+  const kept = columns ? keyOption({ isRange, columns }) : isRange ? '--range' : '--key'
+  throw new UsageError(
+    `table ${spec.name} was read with ${kept}, and is asked for with ${asked}: ${visible(directory)} keeps the first; ` +
+      `say that, or drop the table first, with its changes: percpu log drop ${visible(directory)} ${spec.name}`,
+    { directory, table: spec.name, kept, asked },
+  )
 }
 
 /** The tables that a command line asks for. @throws UsageError */

@@ -100,11 +100,15 @@ export class Table {
 
   /** All of them as one version. @throws OutOfMemoryError. Nothing is changed then. */
   apply(writes: readonly Write[]): void {
-    this.map.batch(
-      writes.map(({ from, to, version, value }): Stored | [Key, Key] =>
-        value === undefined ? [from, to] : [from, to, storedOf(version, value)],
-      ),
-    )
+    this.map.batch(changesOf(writes))
+  }
+  /**
+   * As {@link apply}, when `work` has ended, which begins when there is the memory.
+   *
+   * @throws what `work` throws; OutOfMemoryError. Nothing is changed then.
+   */
+  async applyAround(writes: readonly Write[], work: () => Promise<void>): Promise<void> {
+    await this.map.batchAround(changesOf(writes), work)
   }
 
   report(): RangeMapReport {
@@ -115,6 +119,12 @@ export class Table {
 /** Name of a table's map. */
 export function mapName(table: string): string {
   return `table ${table}`
+}
+
+function changesOf(writes: readonly Write[]): (Stored | [Key, Key])[] {
+  return writes.map(({ from, to, version, value }) =>
+    value === undefined ? [from, to] : [from, to, storedOf(version, value)],
+  )
 }
 
 /** As it lies in the map. */

@@ -2,14 +2,17 @@
  * The only one who changes tables. Requests that come meanwhile are made as a group:
  *
  *     1. conditions are looked at, in the order of requests    nothing is written yet
- *     2. memory is taken for what will be written              none: the group is refused
+ *     2. each table gets a version that nobody finds yet       no memory: each request by itself
  *     3. the changes go to the log, in one piece               the disk is full: refused
- *     4. the tables are changed, each by one version;          readers see them from now on
- *        request by request if memory is short all the same
+ *     4. the versions are published                            readers see them from now on
  *     5. requests are answered, and followers told
  *
  * So nobody sees a change that may still be lost, and no answer is given before the change is kept.
- * One group at a time: what a condition was found to be holds until step 4.
+ * What is logged is there in memory already. One group at a time: what a condition was found to be
+ * holds until step 4.
+ *
+ * A request that has no room in one version is refused, if it is all or nothing. Another one is
+ * made in parts, for which memory is taken before they are logged.
  */
 import type { Logger } from 'pino'
 import { OutOfMemoryError } from 'percpu'
@@ -17,57 +20,14 @@ import { StoreFailedError, StoreFullError } from '../errors.js'
 import { encodeChange } from './change.js'
 import { Refusal } from '../serve/refusal.js'
 import { eventOf, type History } from './history.js'
-import type { KeyRange } from './keys.js'
 import { blocksOf } from './memory.js'
-import { RangeSet } from './range-set.js'
+import { listOf, Plan, type Planned, type Waiting } from './plan.js'
+import type { Changes, Outcome, WriteRequest } from './request.js'
 import type { Table, Write } from './table.js'
-
-/** What must be true before a change is made. A version is that of just this key or range. */
-export type Condition = 'absent' | 'present' | number
-
-export interface Operation extends KeyRange {
-  /** JSON in UTF-8. Without, what is there is deleted. */
-  readonly value: Uint8Array | undefined
-  readonly condition?: Condition | undefined
-}
-export interface WriteRequest {
-  readonly table: Table
-  readonly operations: readonly Operation[]
-  /** Whether all is made, or nothing. */
-  readonly isAtomic: boolean
-}
-
-/** What became of an operation. `version` is the new one, or what was found. */
-export type Outcome =
-  | { readonly made: true; readonly version: number; readonly wasThere: boolean }
-  | {
-      readonly made: false
-      readonly why: 'condition' | 'missing' | 'others'
-      readonly version: number | undefined
-    }
 
 /** Where changes are kept: a store, or nowhere. */
 export interface ChangeLog {
   append(records: readonly { readonly sequence: number; readonly payload: Uint8Array }[]): Promise<void>
-}
-
-/** What a front end needs of the writer. */
-export interface Changes {
-  /** @throws Refusal. Nothing was changed then. */
-  write(request: WriteRequest): Promise<readonly Outcome[]>
-}
-
-interface Waiting {
-  readonly request: WriteRequest
-  readonly resolve: (outcomes: readonly Outcome[]) => void
-  readonly reject: (error: Error) => void
-}
-interface Planned {
-  readonly waiting: Waiting
-  readonly outcomes: readonly Outcome[]
-  readonly writes: readonly Write[]
-  /** Bytes of values of which rests are written anew: of ranges that are cut. */
-  readonly rests: readonly number[]
 }
 
 export interface WriterOptions {
@@ -79,15 +39,14 @@ export interface WriterOptions {
    * @throws OutOfMemoryError
    */
   readonly reserve: (sizes: readonly number[]) => Promise<() => void>
+  /** Waits until all that tables replaced before is free. */
+  readonly relieve: () => Promise<void>
   /** Told of changes that were made. */
   readonly onMade: (table: Table, count: number) => void
   /** What was logged could not be made. Nothing can be answered truly any more. */
   readonly onBroken: (error: Error) => void
 }
 
-/** Operations, and bytes of values, that are made at a time. */
-const GROUP_OPERATIONS = 10_000
-const GROUP_BYTES = 4 * 2 ** 20
 /** Requests that may wait. */
 export const MAX_WAITING = 4096
 
@@ -97,6 +56,8 @@ export class Writer implements Changes {
   /** What waits for the end of a group. */
   readonly #exclusive: (() => Promise<void>)[] = []
   #sequence = 0
+  /** So many of the requests that wait are made one by one. */
+  #single = 0
   #running: Promise<void> | undefined
   #isClosed = false
 
@@ -163,15 +124,19 @@ export class Writer implements Changes {
       // First: requests may come without end.
       await this.#exclusive.shift()?.()
       const group = this.#plan()
+      const requests = group.map(({ waiting }) => waiting)
       try {
         await this.#make(group)
       } catch (error) {
-        this.#refuse(
-          group.map(({ waiting }) => waiting),
-          error,
-        )
+        if (error instanceof OutOfMemoryError && group.length > 1) this.#separate(requests)
+        else this.#refuse(requests, error)
       }
     }
+  }
+  /** Each is made by itself: one that has no room is not refused for the others. */
+  #separate(requests: readonly Waiting[]): void {
+    this.#waiting.unshift(...requests)
+    this.#single = requests.length
   }
   #refuse(requests: readonly Waiting[], error: unknown): void {
     const refusal = refusalOf(error)
@@ -184,7 +149,7 @@ export class Writer implements Changes {
     const plan = new Plan(this.#sequence)
     let count = 0
     for (const waiting of this.#waiting) {
-      if (plan.planned.length > 0 && (plan.isFull || !plan.takes(waiting.request))) break
+      if (count > 0 && (this.#single > 0 || plan.isFull || !plan.takes(waiting.request))) break
       count++
       try {
         plan.add(waiting)
@@ -193,55 +158,74 @@ export class Writer implements Changes {
       }
     }
     this.#waiting.splice(0, count)
+    this.#single = Math.max(0, this.#single - count)
     return plan.planned
   }
 
-  /** Steps 2 to 5. */
+  /** Steps 2 to 5. @throws OutOfMemoryError: nothing was changed. */
   async #make(group: readonly Planned[]): Promise<void> {
-    const { log, history, reserve, onMade, onBroken } = this.#options
-    const byTable = new Map<Table, (readonly Write[])[]>()
-    for (const { waiting, writes } of group) {
-      const { table, isAtomic } = waiting.request
-      const parts = listOf(byTable, table, () => [])
-      if (isAtomic) parts.push(writes)
-      else for (const write of writes) parts.push([write])
-    }
+    const { history, onMade } = this.#options
+    const byTable = new Map<Table, Write[]>()
+    for (const { waiting, writes } of group)
+      if (writes.length > 0) listOf(byTable, waiting.request.table, () => []).push(...writes)
     const all = group.flatMap(({ waiting, writes }) =>
       writes.map((write) => ({ table: waiting.request.table, write })),
     )
-    if (all.length > 0) {
-      const giveBack = await reserve(
-        blocksOf(
-          all.map(({ write }) => write),
-          group.flatMap(({ rests }) => rests),
-        ),
+    if (all.length > 0) await this.#keep(group, byTable, all)
+    for (const { waiting, outcomes } of group) waiting.resolve(outcomes)
+    for (const [table, writes] of byTable) onMade(table, writes.length)
+    for (const { table, write } of all) history.add(eventOf(table, write))
+  }
+
+  /** Steps 2 to 4. @throws as {@link #make}. */
+  async #keep(
+    group: readonly Planned[],
+    byTable: ReadonlyMap<Table, readonly Write[]>,
+    all: readonly { readonly table: Table; readonly write: Write }[],
+  ): Promise<void> {
+    const done = { isLogged: false }
+    const log = async () => {
+      await this.#options.log?.append(
+        all.map(({ table, write }) => ({ sequence: write.version, payload: payloadOf(table, write) })),
       )
+      done.isLogged = true
+      this.#sequence = all.at(-1)?.write.version ?? this.#sequence
+    }
+    const around = async ([first, ...others]: readonly (readonly [Table, readonly Write[]])[]) => {
+      if (first) await first[0].applyAround(first[1], () => around(others))
+      else await log()
+    }
+    const inParts = async ({ waiting, writes, rests }: Planned) => {
+      const giveBack = await this.#options.reserve(blocksOf(writes, rests))
       try {
-        await log?.append(
-          all.map(({ table, write }) => ({ sequence: write.version, payload: payloadOf(table, write) })),
-        )
+        await log()
       } finally {
         giveBack()
       }
-      this.#sequence = all.at(-1)?.write.version ?? this.#sequence
-      try {
-        for (const [table, parts] of byTable) await this.#apply(table, parts)
-      } catch (error) {
-        onBroken(error instanceof Error ? error : new Error(String(error)))
-        throw error
-      }
+      await this.#apply(waiting.request.table, writes)
     }
-    for (const { waiting, outcomes } of group) waiting.resolve(outcomes)
-    for (const [table, parts] of byTable) onMade(table, parts.flat().length)
-    for (const { table, write } of all) history.add(eventOf(table, write))
+    try {
+      try {
+        await around([...byTable])
+        return
+      } catch (error) {
+        if (done.isLogged || group.length > 1 || !(error instanceof OutOfMemoryError)) throw error
+      }
+      const [only] = group
+      if (!only) return
+      await this.#options.relieve()
+      if (only.waiting.request.isAtomic || all.length === 1) await around([...byTable])
+      else await inParts(only)
+    } catch (error) {
+      if (done.isLogged) this.#options.onBroken(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    }
   }
   /**
    * As one version. If memory is short in spite of what was taken, one part after the other, each
    * when what the one before it has replaced is free.
    */
-  async #apply(table: Table, parts: readonly (readonly Write[])[]): Promise<void> {
-    const writes = parts.flat()
-    if (writes.length === 0) return
+  async #apply(table: Table, writes: readonly Write[]): Promise<void> {
     try {
       table.apply(writes)
       return
@@ -249,129 +233,14 @@ export class Writer implements Changes {
       if (!(error instanceof OutOfMemoryError)) throw error
     }
     await table.map.barrier()
-    if (parts.length === 1) {
+    if (writes.length === 1) {
       table.apply(writes)
       return
     }
-    const half = parts.length >>> 1
-    await this.#apply(table, parts.slice(0, half))
-    await this.#apply(table, parts.slice(half))
+    const half = writes.length >>> 1
+    await this.#apply(table, writes.slice(0, half))
+    await this.#apply(table, writes.slice(half))
   }
-}
-
-/** Which changes a group of requests makes, as far as it goes. */
-class Plan {
-  readonly planned: Planned[] = []
-  /** Versions of single keys that the group has changed, 0: deleted; by table and key. */
-  readonly #changed = new Map<Table, Map<string, number>>()
-  readonly #ranges = new Map<Table, RangeSet>()
-  #sequence: number
-  #operations = 0
-  #bytes = 0
-
-  constructor(sequence: number) {
-    this.#sequence = sequence
-  }
-
-  get isFull(): boolean {
-    return this.#operations >= GROUP_OPERATIONS || this.#bytes >= GROUP_BYTES
-  }
-
-  /** Whether its conditions can be looked at already: a range may be one that the group changes. */
-  takes({ table, operations }: WriteRequest): boolean {
-    const changed = this.#ranges.get(table)
-    return !changed || !operations.some((operation) => changed.meets(operation))
-  }
-
-  add(waiting: Waiting): void {
-    const { table, operations, isAtomic } = waiting.request
-    const sequence = this.#sequence
-    const noted: (() => void)[] = []
-    const own = new Map<string, number>()
-    const ownRanges = new RangeSet(table.codec)
-    let [rests, greatest] = [[] as number[], 0]
-    let [outcomes, writes] = [[] as Outcome[], [] as Write[]]
-    for (const operation of operations) {
-      const found = this.#find(table, operation, own)
-      // What lies in a range that the request itself has changed is not told.
-      const isOwn = table.spec.isRange && ownRanges.meets(operation)
-      const why = isOwn
-        ? operation.condition === undefined
-          ? undefined
-          : 'condition'
-        : whyNot(operation, found)
-      if (why !== undefined) {
-        outcomes.push({ made: false, why, version: found && found.version >= 0 ? found.version : undefined })
-        continue
-      }
-      const version = ++this.#sequence
-      const { from, to, value } = operation
-      outcomes.push({ made: true, version, wasThere: found !== undefined })
-      writes.push({ from, to, value, version })
-      if (table.spec.isRange) {
-        rests.push(...table.restsOf(operation), ...(isOwn ? [greatest, greatest] : []))
-        greatest = Math.max(greatest, value?.length ?? 0)
-      }
-      noted.push(() => this.#note(table, operation, version))
-      if (table.spec.isRange) ownRanges.add(operation)
-      else own.set(idOf(table, operation), value === undefined ? 0 : version)
-    }
-    if (isAtomic && outcomes.some(({ made }) => !made)) {
-      this.#sequence = sequence
-      outcomes = outcomes.map((outcome) =>
-        outcome.made ? { made: false, why: 'others', version: undefined } : outcome,
-      )
-      writes = []
-      rests = []
-    } else for (const note of noted) note()
-    this.planned.push({ waiting, outcomes, writes, rests })
-  }
-
-  /** What there is of a key or range when its turn comes. `own`: what this request has changed. */
-  #find(
-    table: Table,
-    range: Operation,
-    own: ReadonlyMap<string, number>,
-  ): { readonly version: number } | undefined {
-    if (table.spec.isRange) {
-      const row = table.exact(range)
-      // Whatever lies in the range, or partly.
-      return row ?? (table.touches(range) ? { version: -1 } : undefined)
-    }
-    const id = idOf(table, range)
-    const version = own.get(id) ?? this.#changed.get(table)?.get(id)
-    if (version !== undefined) return version === 0 ? undefined : { version }
-    return table.get(range.from)
-  }
-
-  #note(table: Table, operation: Operation, version: number): void {
-    this.#operations++
-    this.#bytes += operation.value?.length ?? 0
-    if (table.spec.isRange) listOf(this.#ranges, table, () => new RangeSet(table.codec)).add(operation)
-    else
-      listOf(this.#changed, table, () => new Map()).set(idOf(table, operation), operation.value ? version : 0)
-  }
-}
-
-function listOf<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
-  let value = map.get(key)
-  if (value === undefined) map.set(key, (value = make()))
-  return value
-}
-
-function idOf(table: Table, { from }: KeyRange): string {
-  return String(table.codec.toJson(from))
-}
-
-/** Why an operation is not made, if it is not. */
-function whyNot(
-  { value, condition }: Operation,
-  found: { readonly version: number } | undefined,
-): 'condition' | 'missing' | undefined {
-  if (condition === 'absent' && found) return 'condition'
-  if (condition === 'present' && !found) return 'condition'
-  if (typeof condition === 'number' && found?.version !== condition) return 'condition'
-  return value === undefined && !found ? 'missing' : undefined
 }
 
 function payloadOf(table: Table, { from, to, value }: Write): Uint8Array {

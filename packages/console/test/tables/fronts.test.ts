@@ -39,6 +39,7 @@ async function open(t: TestContext) {
   const writer: Writer = new Writer({
     ...{ history, log: undefined, logger },
     reserve: () => Promise.resolve(() => undefined),
+    relieve: () => Promise.resolve(),
     onMade: (table, count) => metrics.writes.inc({ table: table.name }, count),
     onBroken: (error) => assert.fail(error),
   })

@@ -8,6 +8,8 @@ import { createInterface } from 'node:readline'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { tableSources } from 'percpu-console'
+import { drop } from '../../dist/commands/log-drop.js'
+import { percpu } from '../helpers/command.js'
 import { temporaryFolder } from '../helpers/files.js'
 import { ask, CSV_FORMAT, lines, ndjson, startTables, USERS } from '../helpers/tables.js'
 
@@ -168,10 +170,68 @@ test('a data directory with another kind of table is refused', async (t) => {
     { code: 'PERCPU_STORE_BUSY' },
   )
   await first.service.close()
-  await assert.rejects(
-    startTables(t, folder, { sources: tableSources([file], [], ['id,name'], CSV_FORMAT), data }),
-    { code: 'PERCPU_USAGE', message: /table users with single keys/ },
-  )
+  const asked: [keys: string[], ranges: string[], shown: string][] = [
+    [[], ['id,name'], '--range id,name'],
+    [['name'], [], '--key name'],
+  ]
+  for (const [keys, ranges, shown] of asked)
+    await assert.rejects(
+      startTables(t, folder, { sources: tableSources([file], keys, ranges, CSV_FORMAT), data }),
+      {
+        code: 'PERCPU_USAGE',
+        message: new RegExp(
+          `table users was read with --key id, and is asked for with ${shown}: .*percpu log drop`,
+        ),
+        details: { directory: data, table: 'users', kept: '--key id', asked: shown },
+      },
+    )
+})
+
+test('a table that was dropped is read from its file again, with other keys', async (t) => {
+  const folder = await temporaryFolder(t)
+  const [file, other] = [join(folder, 'users.csv'), join(folder, 'other.csv')]
+  await writeFile(file, USERS)
+  await writeFile(other, 'key,value\na,1\n')
+  const data = join(folder, 'data')
+  const first = await startTables(t, folder, {
+    sources: tableSources([file, other], ['users:id', 'other:key'], [], CSV_FORMAT),
+    data,
+  })
+  await assert.rejects(drop(data, 'users'), { code: 'PERCPU_STORE_BUSY' })
+  await first.ask('PUT', '/tables/users/gone', '1')
+  await first.ask('PUT', '/tables/other/kept', '2')
+  const { sequence } = (await first.ask('GET', '/health')).json as { sequence: number }
+  await first.service.close()
+
+  await assert.rejects(drop(join(folder, 'none'), 'users'), { code: 'PERCPU_FILE' })
+  await assert.rejects(drop(data, 'nobody'), { code: 'PERCPU_USAGE', message: /there is other, users$/ })
+  const { stdout, code } = await percpu(['log', 'drop', data, 'users'])
+  assert.deepEqual([code, stdout], [0, 'dropped table users: the next start of the service reads its file\n'])
+  await assert.rejects(drop(data, 'users'), { code: 'PERCPU_USAGE', message: /there is other$/ })
+
+  await writeFile(file, 'from,to,name\n1,5,One\n')
+  const sources = tableSources([file], [], ['from,to'], CSV_FORMAT)
+  for (let start = 0; start < 2; start++) {
+    const next = await startTables(t, folder, { sources, data })
+    assert.equal((await next.ask('GET', '/tables/users/3')).text, '{"name":"One"}')
+    assert.equal((await next.ask('GET', '/tables/other/kept')).text, '2')
+    assert.ok(((await next.ask('GET', '/health')).json as { sequence: number }).sequence > sequence)
+    await next.service.close()
+  }
+})
+
+test('a table that comes when nothing was changed is kept, with its changes', async (t) => {
+  const folder = await temporaryFolder(t)
+  for (const name of ['a', 'b']) await writeFile(join(folder, name), USERS)
+  const data = join(folder, 'data')
+  const sources = tableSources([join(folder, 'a'), join(folder, 'b')], ['id'], [], CSV_FORMAT)
+  await (await startTables(t, folder, { sources: sources.slice(0, 1), data })).service.close()
+  const second = await startTables(t, folder, { sources, data })
+  assert.equal((await second.ask('PUT', '/tables/b/x', '1')).status, 201)
+  await second.service.close()
+  const third = await startTables(t, folder, { sources: [], data })
+  assert.equal((await third.ask('GET', '/tables/b/x')).text, '1')
+  assert.equal((await third.ask('GET', '/tables/b/ann')).status, 200)
 })
 
 test(`killed ${KILLS} times under changes, it has all that it acknowledged, in order`, async (t) => {

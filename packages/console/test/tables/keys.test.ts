@@ -117,7 +117,17 @@ test('changes are what their bytes say', () => {
         isRange: fc.boolean(),
       }),
     }),
+    record({
+      op: fc.constant('make' as const),
+      spec: record({
+        name: table,
+        keys: fc.constantFrom<KeyKind>('text', 'number', 'address'),
+        isRange: fc.boolean(),
+        columns: fc.array(fc.constantFrom('id', 'from, to', 'ü'.repeat(100)), { minLength: 1, maxLength: 2 }),
+      }),
+    }),
     record({ op: fc.constant('clear' as const), table }),
+    record({ op: fc.constant('drop' as const), table }),
     record({ op: fc.constant('delete' as const), ...ends }),
     record({ op: fc.constant('set' as const), ...ends, value }),
     record({ op: fc.constant('entry' as const), ...ends, value, version }),

@@ -63,6 +63,7 @@ const made = {
       delete: () => map.delete(1, 2),
       clear: () => map.clear(),
       batch: () => map.batch([]),
+      batchAround: () => map.batchAround([], () => Promise.resolve()),
       load: () => map.load([]),
       loadAsync: () => map.loadAsync([]),
       replace: () => map.replace([]),

@@ -190,6 +190,10 @@ describe('offline', () => {
     for (const change of [space.unmap(0, 4096), space.fork(), space.drop(), space.collapse(0)])
       await rejectsCode(change, 'PERCPU_OFFLINE')
     await rejectsCode(ranges.loadAsync([]), 'PERCPU_OFFLINE')
+    await rejectsCode(
+      ranges.batchAround([], () => Promise.resolve()),
+      'PERCPU_OFFLINE',
+    )
     for (const change of [sparse.clear(), sparse.snapshot(), sparse.drop()])
       await rejectsCode(change, 'PERCPU_OFFLINE')
     pin.unpin()

@@ -19,7 +19,7 @@ import {
 } from './batch.js'
 import { Cursor } from './cursor.js'
 import { differences } from './difference.js'
-import type { Change } from './edit.js'
+import type { Change, RangeEdit } from './edit.js'
 import { Boundaries } from './load.js'
 import type { RangePoint } from './keys.js'
 import type { Shape } from './node.js'
@@ -145,18 +145,47 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    */
   batch(changes: Iterable<RangeChange<K, V>> | ((batch: RangeBatch<K, V>) => void)): this {
     this.#assertOpen()
+    const { plan, isRelief } = this.#planOf(changes)
+    this.#writer.change(plan, isRelief)
+    return this
+  }
+  /**
+   * As {@link batch}, with `work` in between: the changes are made as a version that nobody sees,
+   * then `work` is called, and when it has resolved, that version is seen. So what `work` has
+   * written elsewhere can be made. Other threads may change the map meanwhile: the changes are then
+   * made anew, after theirs.
+   *
+   * Cost: that of {@link batch}, before `work`; then a few stores. Its memory is taken all the
+   * while.
+   * @throws what `work` throws, and as {@link batch}: nothing is changed then. After `work` has
+   *   resolved OfflineError and RemovedError, and only if others have changed the map meanwhile
+   *   OutOfMemoryError and LockTimeoutError.
+   */
+  async batchAround(
+    changes: Iterable<RangeChange<K, V>> | ((batch: RangeBatch<K, V>) => void),
+    work: () => Promise<void>,
+  ): Promise<this> {
+    checkFunction('work', work)
+    this.#assertOpen()
+    const { plan, isRelief } = this.#planOf(changes)
+    await this.#writer.changeAfter(plan, isRelief, work)
+    return this
+  }
+  #planOf(changes: Iterable<RangeChange<K, V>> | ((batch: RangeBatch<K, V>) => void)): {
+    readonly plan: (edit: RangeEdit<K, V>) => void
+    readonly isRelief: boolean
+  } {
     const noted: readonly (Change<K> | undefined)[] =
       typeof changes === 'function'
         ? noteChanges(this.shape, changes)
         : [...listChanges(this.shape, 'changes', changes, false)]
-    const isRelief = noted.every((change) => change?.value === undefined)
-    this.#writer.change((edit) => {
+    const plan = (edit: RangeEdit<K, V>): void => {
       for (const change of noted) {
         if (change === undefined) edit.clear()
         else edit.apply(change)
       }
-    }, isRelief)
-    return this
+    }
+    return { plan, isRelief: noted.every((change) => change?.value === undefined) }
   }
   /**
    * Puts these ranges, `[from, to, value]` each, in the place of all that there are, as one change.

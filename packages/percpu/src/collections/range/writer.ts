@@ -6,6 +6,7 @@
 import type { Memory } from '#mem'
 import { freeAfter } from '../../alloc/free-after.js'
 import type { Heap } from '../../alloc/heap.js'
+import { endUnlessOffline } from '../../machine/ending.js'
 import { OutOfMemoryError } from '../../machine/errors.js'
 import { nextTurn } from '../../machine/platform.js'
 import type { Deadline } from '../../machine/wait-options.js'
@@ -15,12 +16,12 @@ import { ensureStack, SOME } from '../../stack.js'
 import type { LayerLock } from '../../sync/layer-lock.js'
 import { assertOpen } from '../life.js'
 import { STRETCH, takeAll, type Source } from '../sources.js'
-import { Cursor } from './cursor.js'
 import { Removed } from './draft.js'
 import { RangeEdit, type Change } from './edit.js'
 import { Fresh, noRoom } from './fresh.js'
-import { eachPage, makeIndex, type Region } from './index-pages.js'
+import { eachPage } from './index-pages.js'
 import { TreeBuilder, type Built } from './load.js'
+import { newIndex } from './new-index.js'
 import { levelOf, type Shape } from './node.js'
 import { endNote, finishPublishing, notePublication } from './notes.js'
 import { RangeRoot, RangeVersion } from './range-layout.js'
@@ -51,6 +52,18 @@ export interface RangeParts {
   readonly list: number
 }
 
+type Plan<K, V> = (edit: RangeEdit<K, V>, version: number) => void
+
+/** A version that nobody finds yet. */
+interface Made<K, V> {
+  /** References of it, and of the one that it is to replace. */
+  readonly version: number
+  readonly before: number
+  readonly fresh: Fresh<K, V>
+  /** What is freed with the one before. */
+  readonly removed: readonly number[]
+}
+
 export class RangeWriter<K, V> {
   readonly #shape: Shape<K, V>
   readonly #finder: Finder<K>
@@ -73,30 +86,79 @@ export class RangeWriter<K, V> {
    *
    * @throws OutOfMemoryError; LockTimeoutError. Nothing is changed then.
    */
-  change(plan: (edit: RangeEdit<K, V>, version: number) => void, isRelief = false): boolean {
+  change(plan: Plan<K, V>, isRelief = false): boolean {
     ensureStack(SOME)
-    const { memory } = this.#shape
-    const { lock, heap } = this.#parts
-    const fresh = new Fresh(heap, this.#shape)
+    let made: Made<K, V> | undefined
     this.#lock()
     try {
+      made = this.#make(plan, isRelief)
+      if (made !== undefined) this.#commit(made)
+      return made !== undefined
+    } catch (error) {
+      freeAfter(error, () => made?.fresh.free())
+    } finally {
+      this.#parts.lock.unlock()
+    }
+  }
+  /**
+   * As {@link change}, which `work` comes before: its memory is there already while `work` runs.
+   * The lock is not held meanwhile. If others change the map, it is made anew.
+   *
+   * @throws what `work` throws; else as {@link change}, behind `work` only if others changed it.
+   */
+  async changeAfter(plan: Plan<K, V>, isRelief: boolean, work: () => Promise<void>): Promise<void> {
+    ensureStack(SOME)
+    const { lock } = this.#parts
+    const locked = <Result>(stretch: () => Result): Result => {
+      this.#lock()
+      try {
+        return stretch()
+      } finally {
+        lock.unlock()
+      }
+    }
+    const made = locked(() => this.#make(plan, isRelief))
+    try {
+      await work()
+      const isDone = locked(() => {
+        // Mutant: collections/range-late-over-others.
+        if (made === undefined || !this.#isStill(made)) return false
+        this.#commit(made)
+        return true
+      })
+      if (isDone) return
+    } catch (error) {
+      freeAfter(error, () => {
+        endUnlessOffline(() => made?.fresh.free())
+      })
+    }
+    made?.fresh.free()
+    this.change(plan, isRelief)
+  }
+  /** Whether the version is there that a new one was made of. */
+  #isStill({ before, version }: Made<K, V>): boolean {
+    const { memory } = this.#shape
+    if (currentVersion(memory, this.#current) !== before) return false
+    return numberOf(memory, version) === (numberOf(memory, before) + 1) >>> 0
+  }
+
+  /** A version that nobody finds yet; undefined if nothing differs. @throws with nothing taken. */
+  #make(plan: Plan<K, V>, isRelief: boolean): Made<K, V> | undefined {
+    const { memory } = this.#shape
+    const fresh = new Fresh(this.#parts.heap, this.#shape)
+    return fresh.whole(() => {
       const version = currentVersion(memory, this.#current)
       const edit = new RangeEdit(this.#shape, this.#finder, rootOf(memory, version), sizeOf(memory, version))
       plan(edit, version)
-      if (!edit.isChanged) return false
+      if (!edit.isChanged) return undefined
       edit.settle()
       // Mutant: collections/range-reserve-unused.
       if (isRelief) fresh.allow(reserveAt(memory, reserveOf(memory, version)))
       const root = fresh.node(edit.root)
       const level = root === 0 ? 0 : levelOf(memory, root * 2)
       const built = { root, level, size: edit.size }
-      this.#publish(version, built, fresh, edit.removed.objects, edit.regions, isRelief)
-      return true
-    } catch (error) {
-      freeAfter(error, () => fresh.free())
-    } finally {
-      lock.unlock()
-    }
+      return this.#complete(version, built, fresh, edit.removed.objects, edit.regions, isRelief)
+    })
   }
 
   /**
@@ -173,7 +235,7 @@ export class RangeWriter<K, V> {
       if (root !== 0) removed.tree(root)
       const { least, greatest } = this.#shape.keys
       fresh.whole(() => {
-        this.#publish(version, built, fresh, removed.objects, [[least, greatest]])
+        this.#commit(this.#complete(version, built, fresh, removed.objects, [[least, greatest]]))
       })
     } finally {
       this.#parts.lock.unlock()
@@ -208,18 +270,17 @@ export class RangeWriter<K, V> {
     this.#parts.lock.lock(this.#root + RangeRoot.words.lock)
   }
 
-  /** Publishes a version in the place of `before`. @throws with nothing changed. */
-  #publish(
+  /** All of a version in the place of `before`. @throws with nothing changed. */
+  #complete(
     before: number,
     built: Built,
     fresh: Fresh<K, V>,
     removed: number[],
     regions: readonly (readonly [K, K])[],
     isRelief = false,
-  ): void {
+  ): Made<K, V> {
     const shape = this.#shape
     const { memory } = shape
-    const { heap, note, list, callbacks } = this.#parts
     const isEmpty = built.root === 0
     const spare = emptyOf(memory, before)
     // To take everything away takes no memory.
@@ -229,11 +290,16 @@ export class RangeWriter<K, V> {
     const empty = isEmpty ? 0 : spare !== 0 ? spare : fresh.take(RangeVersion.stride, onLine)
     const reserve = this.#reserve(before, built, fresh, removed, isRelief)
     fillVersion(memory, version, { ...built, number: numberOf(memory, before) + 1, empty, reserve, index })
-    chain(
-      memory,
-      version,
-      [...fresh.objects, ...fresh.used].filter((object) => object !== version),
-    )
+    // To publish it takes nothing that can be missing.
+    if (!this.#parts.callbacks.reserve() && !isSpare && !isRelief) throw noRoom(4096)
+    return { before, version, fresh, removed }
+  }
+  /** Publishes a version. */
+  #commit({ before, version, fresh, removed }: Made<K, V>): void {
+    const { memory } = this.#shape
+    const { heap, note, list, callbacks } = this.#parts
+    const others = [...fresh.objects, ...fresh.used].filter((object) => object !== version)
+    chain(memory, version, others)
     let old = 0
     let units = 0
     if (before !== 0) {
@@ -244,7 +310,6 @@ export class RangeWriter<K, V> {
     }
     // Before the note: nothing can fail behind it.
     const hasRoom = callbacks.reserve()
-    if (!hasRoom && !isSpare && !isRelief) throw noRoom(4096)
     ensureStack(SOME)
     const tag = before === 0 ? 0 : heap.tags.wordOf(before * 8)
     // Without room this thread alone frees it. A reaper has no place for it either.
@@ -304,7 +369,7 @@ export class RangeWriter<K, V> {
     const dropped: number[] = []
     try {
       const made = fresh.whole(() => {
-        const index = this.#index(before, built, regions, fresh, dropped)
+        const index = newIndex(this.#shape, this.#finder, { before, built, regions, fresh, dropped })
         return { version: take(versionBytes(index)), index }
       })
       removed.push(...dropped)
@@ -318,33 +383,6 @@ export class RangeWriter<K, V> {
         removed.push(page)
       })
     return { version: take(versionBytes(undefined)), index: undefined }
-  }
-  /** The words of an index. */
-  #index(
-    before: number,
-    { root, level, size }: Built,
-    changed: readonly (readonly [K, K])[],
-    fresh: Fresh<K, V>,
-    removed: number[],
-  ): Int32Array | undefined {
-    const { memory, positions, keys } = this.#shape
-    if (positions === undefined) return undefined
-    const { shift, isWide } = positions
-    const shape = { ...this.#shape, keys: positions.keys } as unknown as Shape<number, unknown>
-    const cursor = new Cursor(shape, this.#finder as unknown as Finder<number>)
-    const goTo = (key: K | Uint32Array): void => cursor.seek(root, level, key as number)
-    const seek = (position: number): void => goTo(positions.first(position))
-    // What follows a range may have another block than before.
-    const regions = changed.map(([low, high]): Region => {
-      const end = keys.after(high)
-      if (root === 0 || end === undefined) return [positions.of(low), Infinity]
-      goTo(end)
-      return [positions.of(low), Math.ceil(cursor.next() ?? Infinity) - 1]
-    })
-    const words = indexOf(memory, before)
-    const take = (bytes: number): number => fresh.takeNew(bytes)
-    const drop = (page: number): void => void removed.push(page)
-    return makeIndex({ memory, shift, isWide, words, size, regions, cursor, seek, take, drop })
   }
 }
 

@@ -138,6 +138,9 @@ export const rangeRows: readonly Row[] = [
   }),
   door('SharedRangeMap.clear', [], (world) => use(mapOf(world), 'clear')),
   door('SharedRangeMap.batch', [changes], (world) => use(mapOf(world), 'batch', [[[5, 6, 'b']]])),
+  door('SharedRangeMap.batchAround', [changes, func], (world) =>
+    use(mapOf(world), 'batchAround', [[[5, 6, 'b']], () => Promise.resolve()]),
+  ),
   door('SharedRangeMap.load', [ranges], (world) => use(mapOf(world), 'load', [[[5, 6, 'b']]])),
   door(
     'SharedRangeMap.loadAsync',
