@@ -165,7 +165,8 @@ export function isRemoving({ i32 }: Memory, address: number): boolean {
   return loadAtomic32(i32, address / 4 + CollectionHead.words.removing) !== 0
 }
 
-function beingRemoved(kind: PresentKind, name: string): RemovedError {
+/** What is thrown at who opens a collection that is being removed. */
+export function beingRemoved(kind: PresentKind, name: string): RemovedError {
   return new RemovedError(
     `the ${nouns[kind]} ${shown(name)} is being removed: await that, or remove it again if the thread that did has ended`,
     { kind, name },

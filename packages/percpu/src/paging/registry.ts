@@ -4,7 +4,7 @@ import { hashNumbers } from '../arithmetic.js'
 import type { ObjectSpec } from '../bootmem/directory.js'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { NamedThing } from '../bootmem/names.js'
-import { openNamed, type OpenOptions } from '../collections/opening.js'
+import { createNamed, openNamed, type OpenOptions } from '../collections/opening.js'
 import { CollectionHead } from '../collections/presence.js'
 import { PagingRoot, SpaceTable } from '../pagetable/layouts.js'
 import { MAX_SPACES } from './areas.js'
@@ -35,7 +35,7 @@ export class SpaceRegistry {
     const { own, names } = this.#context
     return pager.locked(() => {
       const init = (address: number): void => writeRoot(own.memory, address, this.#freeId(pager), values)
-      return openNamed(names, kind, name, { ...this.#spec(), init }, create)
+      return openNamed(own.memory, names, kind, name, { ...this.#spec(), init }, create)
     })
   }
   /** A new one, which nobody can open before {@link finish}. Under the lock. */
@@ -46,7 +46,7 @@ export class SpaceRegistry {
       // atomic: nobody finds it yet. As if it was being removed, until it is whole.
       storeAtomic32(own.memory.i32, address / 4 + CollectionHead.words.removing, pager.token)
     }
-    return names.create(kind, name, { ...this.#spec(), init })
+    return createNamed(own.memory, names, kind, name, { ...this.#spec(), init })
   }
   finish({ address }: NamedThing): void {
     // atomic: it is whole, and may be opened.

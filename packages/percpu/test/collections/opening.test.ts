@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import type { CollectionKind, Machine, OpenOptions } from 'percpu'
 import { fresh, interrupt, joinAs, mem, percpu } from '../support/hooked-percpu.js'
 
-const { ObjectExistsError, ObjectMissingError, PercpuError } = percpu
+const { ObjectExistsError, ObjectMissingError, PercpuError, RemovedError } = percpu
 
 type Open = (machine: Machine, name: string, options?: OpenOptions) => unknown
 const openers: Readonly<Record<CollectionKind, Open>> = {
@@ -51,6 +51,26 @@ for (const [kind, open] of Object.entries(openers) as [CollectionKind, Open][])
         () => open(joinAs(machine, 101), 'it', { create: 'new' }),
         (error: unknown) => error instanceof ObjectExistsError && error.details['name'] === 'it',
       )
+    })
+
+    it('says that the one of that name is being removed, until it is', async () => {
+      const machine = fresh()
+      const other = joinAs(machine, 101)
+      const before = open(machine, 'it')
+      const removal = machine.remove(kind, 'it')
+      for (const user of [machine, other])
+        for (const create of ['new', true, false] as const)
+          assert.throws(
+            () => open(user, 'it', { create }),
+            (error: unknown) =>
+              error instanceof RemovedError &&
+              error.details['name'] === 'it' &&
+              error.details['kind'] === kind,
+            `${create}`,
+          )
+      await other.offline()
+      await removal
+      assert.notEqual(open(machine, 'it', { create: 'new' }), before)
     })
   })
 

@@ -16,4 +16,13 @@ describe('a space that was removed', () => {
       await assert.rejects(space.protect(0, bytes), RemovedError)
     }
   })
+  it('keeps its name from forks until it is gone', async () => {
+    const machine = fresh({ memory: '1 MiB' })
+    const space = machine.space('s')
+    machine.space('t')
+    const removal = machine.remove('space', 't')
+    await assert.rejects(space.fork('t'), { code: 'PERCPU_REMOVED', details: { kind: 'space', name: 't' } })
+    await removal
+    assert.equal((await space.fork('t')).name, 't')
+  })
 })

@@ -206,7 +206,7 @@ function openMap(memory: Memory, names: Names, cpus: number, name: string, optio
     initialiseTable(memory, address, cpus, directoryWords(memory.byteLength))
   }
   const spec = { type: TYPE, layout: layoutOf(memory, cpus), init }
-  return openNamed(names, 'map', name, spec, options.create)
+  return openNamed(memory, names, 'map', name, spec, options.create)
 }
 function layoutOf({ byteLength }: Memory, cpus: number): ObjectSpec['layout'] {
   return { name: TYPE, size: mapShape(cpus, directoryWords(byteLength)).bytes, align: 64, hash }

@@ -95,7 +95,7 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
     this.#useNote()
     presence.attach()
     const init = (address: number): void => writeRangeOptions(memory, address / 4, options)
-    const thing = openNamed(names, kind, name, { ...spec, init }, options.create)
+    const thing = openNamed(memory, names, kind, name, { ...spec, init }, options.create)
     compareRangeOptions(memory, thing.address / 4, name, options)
     const { address } = thing
     return presence.open(kind, name, thing, (views, life) => {

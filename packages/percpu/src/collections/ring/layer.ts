@@ -60,7 +60,7 @@ export class RingLayer implements AttachedLayer, Removable {
       initialiseRing(memory, address, capacity)
     }
     const named = { type: TYPE, layout: layoutOf(capacity), init }
-    const thing = openNamed(names, 'ring', name, named, spec.create)
+    const thing = openNamed(memory, names, 'ring', name, named, spec.create)
     compareSpec(memory, thing.address / 4, name, spec)
     return presence.open('ring', name, thing, (views, life) => {
       const place = openRing(views, thing.address, name)
