@@ -23,14 +23,32 @@ export interface Answer {
 
 /** The answer for one address, or undefined if no range holds it. About 1 µs. */
 export function lookUp(table: AddressTable, text: string, address: Address): Answer | undefined {
-  const isNarrow = address.family === 4
-  const pair = isNarrow ? table.find4(address.word) : table.find6(address.words)
+  const pair = find(table, address)
+  return pair < 0 ? undefined : { address: text, range: rangeOf(table, address), ...table.pair(pair) }
+}
+
+/**
+ * The same as JSON in UTF-8, each byte as a character. `text` has no character that JSON escapes.
+ * About 0.5 µs.
+ */
+export function lookUpCharacters(table: AddressTable, text: string, address: Address): string | undefined {
+  const pair = find(table, address)
   if (pair < 0) return undefined
-  const [w0 = 0, w1 = 0, w2 = 0, w3 = 0, w4 = 0, w5 = 0, w6 = 0, w7 = 0] = table.bounds
-  const range = isNarrow
-    ? { start: ipv4Text(w0), end: ipv4Text(w1) }
-    : { start: ipv6Text(w0, w1, w2, w3), end: ipv6Text(w4, w5, w6, w7) }
-  return { address: text, range, ...table.pair(pair) }
+  const { start, end } = rangeOf(table, address)
+  const said = table.pairCharacters(pair)
+  // Of a table without columns of data nothing is said.
+  const rest = said === '{}' ? '}' : `,${said.slice(1)}`
+  return `{"address":"${text}","range":{"start":"${start}","end":"${end}"}${rest}`
+}
+
+function find(table: AddressTable, address: Address): number {
+  return address.family === 4 ? table.find4(address.word) : table.find6(address.words)
+}
+/** The range that was found last. */
+function rangeOf({ bounds }: AddressTable, { family }: Address): Answer['range'] {
+  if (family === 4) return { start: ipv4Text(bounds[0] as number), end: ipv4Text(bounds[1] as number) }
+  const [w0 = 0, w1 = 0, w2 = 0, w3 = 0, w4 = 0, w5 = 0, w6 = 0, w7 = 0] = bounds
+  return { start: ipv6Text(w0, w1, w2, w3), end: ipv6Text(w4, w5, w6, w7) }
 }
 
 /** A bad address is repeated in its answer up to this many bytes. */

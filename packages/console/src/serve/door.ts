@@ -7,7 +7,7 @@ import { AbortedError, WorkerLostError } from '../errors.js'
 import type { LookupPool } from '../lookup/pool.js'
 import type { AddressTable } from '../table/address-table.js'
 import type { LookupCount } from '../web/frame.js'
-import { addWebRoutes, webPaths } from '../web/routes.js'
+import { addWebRoutes } from '../web/routes.js'
 import { machineSource } from '../web/source.js'
 import { metricsText } from './counters.js'
 import type { LookupFrontSetup, LookupQuestions } from './front-questions.js'
@@ -17,8 +17,7 @@ import type { Health } from './health.js'
 import { closeServer, urlOf, urlOfPort } from './listening.js'
 import type { Metrics } from './metrics.js'
 import { singleLookupsIn } from './request-metrics.js'
-import { addRoutes, offer, paths, unsupportedType } from './routes.js'
-import { createServer } from './server.js'
+import { createLookupServer, type RouteContext } from './routes.js'
 import type { ThreadWatch } from './thread-watch.js'
 
 export interface DoorOptions {
@@ -61,17 +60,13 @@ export function openDoor(options: DoorOptions): Promise<Door> {
 async function openHere(options: DoorOptions): Promise<Door> {
   const { machine, host, port, pool, table, rules, attribution, metrics, health } = options
   const { bodyLimit, timeoutMilliseconds, logger } = options
-  const app = createServer({
-    ...{ logger, bodyLimit, timeoutMilliseconds, offer, unsupportedType },
-    paths: [...webPaths, ...paths],
-    addRoutes: (server) =>
-      addRoutes(server, {
-        ...{ table, rules, metrics, bodyLimit, health },
-        runner: pool,
-        window: windowOf(pool),
-        exposition: () => metrics.registry.metrics(),
-      }),
-  })
+  const context: RouteContext = {
+    ...{ table, rules, metrics, bodyLimit, health },
+    runner: pool,
+    window: windowOf(pool),
+    exposition: () => metrics.registry.metrics(),
+  }
+  const app = createLookupServer(context, { logger, timeoutMilliseconds })
   const lookups = async () => {
     const count = singleLookupsIn(await metrics.collected())
     return [{ name: 'requests', cpu: machine.cpu, count }, ...workerCounts(pool)]

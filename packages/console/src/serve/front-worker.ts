@@ -8,13 +8,12 @@ import { AbortedError, WorkerLostError } from '../errors.js'
 import type { BatchFormat, BatchResult } from '../lookup/protocol.js'
 import type { BatchRunner } from '../lookup/stream.js'
 import { AddressTable } from '../table/address-table.js'
-import { addWebRoutes, webPaths } from '../web/routes.js'
+import { addWebRoutes } from '../web/routes.js'
 import { machineSource } from '../web/source.js'
 import type { LookupFrontSetup, LookupQuestions } from './front-questions.js'
 import { MainThread, runFront } from './front-thread.js'
 import { RequestMetrics } from './request-metrics.js'
-import { addRoutes, offer, paths, unsupportedType } from './routes.js'
-import { createServer } from './server.js'
+import { createLookupServer } from './routes.js'
 import { TABLE_NAME } from './settings.js'
 
 if (!parentPort) throw new TypeError('this module runs as a worker thread')
@@ -43,19 +42,16 @@ const main = new MainThread<LookupQuestions>(parentPort)
 const machine = join(setup.handle)
 const { bodyLimit, timeoutMilliseconds, logLevel, fields, rules, attribution, window } = setup
 const metrics = new RequestMetrics()
-const app = createServer({
-  ...{ bodyLimit, timeoutMilliseconds, offer, unsupportedType },
-  logger: main.logger(logLevel),
-  paths: [...webPaths, ...paths],
-  addRoutes: (server) =>
-    addRoutes(server, {
-      ...{ bodyLimit, rules, window, metrics },
-      table: new AddressTable(machine, TABLE_NAME, fields),
-      runner: new RemotePool(),
-      health: () => main.ask('health', undefined),
-      exposition: () => main.ask('metrics', undefined),
-    }),
-})
+const app = createLookupServer(
+  {
+    ...{ bodyLimit, rules, window, metrics },
+    table: new AddressTable(machine, TABLE_NAME, fields),
+    runner: new RemotePool(),
+    health: () => main.ask('health', undefined),
+    exposition: () => main.ask('metrics', undefined),
+  },
+  { logger: main.logger(logLevel), timeoutMilliseconds },
+)
 addWebRoutes(app, {
   source: machineSource(machine),
   lookups: () => main.ask('lookups', undefined),

@@ -1,6 +1,7 @@
 /** What each thread counts that answers requests for addresses. */
 import { Counter, Histogram, Registry } from 'prom-client'
 import { sumOf, type CollectedMetrics } from './counters.js'
+import { DurationTally, Tallies } from './tallies.js'
 
 export type SingleResult = 'found' | 'gap' | 'refused'
 export type BatchOutcome = 'complete' | 'refused' | 'aborted' | 'failed'
@@ -11,9 +12,19 @@ export class RequestMetrics {
   readonly registry = new Registry()
 
   /** Addresses answered, by the path they came on. */
-  readonly lookups = this.counter(LOOKUPS, 'Addresses looked up', ['path', 'result'])
+  readonly #lookups = new Tallies({
+    ...{ registry: this.registry, name: LOOKUPS },
+    ...{ help: 'Addresses looked up', labelNames: ['path', 'result'] },
+  })
+  readonly #singles = {
+    found: this.#lookups.tally({ path: 'single', result: 'found' }),
+    gap: this.#lookups.tally({ path: 'single', result: 'gap' }),
+    refused: this.#lookups.tally({ path: 'single', result: 'refused' }),
+  }
+  readonly #answered = this.#lookups.tally({ path: 'batch', result: 'answered' })
   readonly batches = this.counter('percpu_batches_total', 'POST /lookup requests', ['outcome'])
-  readonly singleSeconds = this.histogram(
+  readonly #singleSeconds = new DurationTally(
+    this.registry,
     'percpu_lookup_seconds',
     'Time to answer GET /lookup',
     [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025],
@@ -23,6 +34,16 @@ export class RequestMetrics {
     'Time from the first to the last byte of POST /lookup',
     [0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 25, 100],
   )
+
+  /** @param began when the request was begun to be answered, as `performance.now` tells */
+  countSingle(result: SingleResult, began: number): void {
+    this.#singles[result].count++
+    this.#singleSeconds.observe((performance.now() - began) / 1000)
+  }
+  /** @param answered addresses of a POST, bad ones included */
+  countBatch(answered: number): void {
+    this.#answered.count += answered
+  }
 
   /** In the form in which they can be added to those of other threads. */
   collected(): Promise<CollectedMetrics> {

@@ -3,15 +3,17 @@ import { explainBadAddress, shorten } from '../address/parse.js'
 import { readAddress, type AddressRules } from '../address/rules.js'
 import { codeOf } from '../error-code.js'
 import { AbortedError, InputTooLargeError, MalformedInputError, WorkerLostError } from '../errors.js'
-import { lookUp } from '../lookup/answer.js'
+import { lookUp, lookUpCharacters } from '../lookup/answer.js'
 import { answerStream, type BatchRunner, type InputFormat } from '../lookup/stream.js'
 import type { AddressTable } from '../table/address-table.js'
+import { webPaths } from '../web/routes.js'
 import { AnswerTooLargeError, BatchResponse, type ErrorBody } from './batch-response.js'
 import { encodingOf, unpacked } from './encodings.js'
+import type { Direct } from './direct.js'
 import type { Health } from './health.js'
 import { Refusal } from './refusal.js'
 import type { BatchOutcome, RequestMetrics, SingleResult } from './request-metrics.js'
-import type { KnownPath } from './server.js'
+import { createServer, type KnownPath, type ServerOptions } from './server.js'
 
 export interface RouteContext {
   /** Who answers batches. */
@@ -42,13 +44,26 @@ const formats: Readonly<Record<string, InputFormat>> = {
 }
 
 /** What {@link addRoutes} adds. */
-export const paths: readonly KnownPath[] = [
+const paths: readonly KnownPath[] = [
   { path: /^\/lookup$/, methods: 'POST' },
   { path: /^\/(health|metrics|lookup\/[^/]*)$/, methods: 'GET, HEAD' },
 ]
-export const offer = 'GET /, GET /lookup/{address}, POST /lookup, GET /health, GET /metrics'
+const offer = 'GET /, GET /lookup/{address}, POST /lookup, GET /health, GET /metrics'
 
-export function addRoutes(app: FastifyInstance, context: RouteContext): void {
+/** The server, without the page. It does not listen yet. */
+export function createLookupServer(
+  context: RouteContext,
+  options: Pick<ServerOptions, 'logger' | 'timeoutMilliseconds'>,
+): FastifyInstance {
+  return createServer({
+    ...{ ...options, offer, unsupportedType, bodyLimit: context.bodyLimit },
+    paths: [...webPaths, ...paths],
+    direct: directLookups(context),
+    addRoutes: (app) => addRoutes(app, context),
+  })
+}
+
+function addRoutes(app: FastifyInstance, context: RouteContext): void {
   // Bodies are streamed: the handler reads the request itself.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(Object.keys(formats), (_request, payload, done) => done(null, payload))
@@ -67,6 +82,25 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
 // ---------------------------------------------------------------------------------------------------------------------
 // GET /lookup/:address
 
+const LOOKUP = '/lookup/'
+/** What is written in a URL as it is. */
+const PLAIN_ADDRESS = /^[0-9A-Fa-f.:]{2,45}$/
+const NO_HEADERS: readonly string[] = []
+
+/** Answers addresses that a range holds. */
+function directLookups({ table, metrics, rules }: RouteContext): Direct {
+  return (_request, url) => {
+    if (!url.startsWith(LOOKUP)) return undefined
+    const began = performance.now()
+    const text = url.slice(LOOKUP.length)
+    const address = PLAIN_ADDRESS.test(text) ? readAddress(text, rules) : undefined
+    const body = address && lookUpCharacters(table, text, address)
+    if (body === undefined) return undefined
+    metrics.countSingle('found', began)
+    return { headers: NO_HEADERS, body }
+  }
+}
+
 function single(
   { table, metrics, rules }: RouteContext,
   request: FastifyRequest,
@@ -74,10 +108,7 @@ function single(
 ): FastifyReply {
   const began = performance.now()
   const { address: text } = request.params as { address: string }
-  const count = (result: SingleResult) => {
-    metrics.lookups.inc({ path: 'single', result })
-    metrics.singleSeconds.observe((performance.now() - began) / 1000)
-  }
+  const count = (result: SingleResult) => metrics.countSingle(result, began)
   const address = readAddress(text, rules)
   if (!address) {
     count('refused')
@@ -114,7 +145,7 @@ class Batches {
     try {
       const format = this.#accept(request)
       const answered = await this.#answer(request, response, format)
-      metrics.lookups.inc({ path: 'batch', result: 'answered' }, answered)
+      metrics.countBatch(answered)
       await response.end()
     } catch (error) {
       const refusal = refusalOf(error)
@@ -166,7 +197,7 @@ class Batches {
 }
 
 /** The answer to a body of another type than the three. */
-export function unsupportedType(type: string): Refusal {
+function unsupportedType(type: string): Refusal {
   const found = type === '' ? 'there is no content-type' : `content-type '${shorten(type)}' is not supported`
   return new Refusal(415, 'UNSUPPORTED_TYPE', `${found}: send ${Object.keys(formats).join(', ')}`)
 }

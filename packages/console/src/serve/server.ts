@@ -12,6 +12,7 @@ import {
 import type { Logger } from 'pino'
 import { shorten } from '../address/parse.js'
 import type { ErrorBody } from './batch-response.js'
+import { addDirect, type Direct } from './direct.js'
 import type { Refusal } from './refusal.js'
 
 /** A path that there is. */
@@ -30,6 +31,8 @@ export interface ServerOptions {
   readonly offer: string
   /** The answer to a body of a type that no route takes. */
   readonly unsupportedType: (type: string) => Refusal
+  /** Answers usual requests before the routes would. */
+  readonly direct?: Direct | undefined
   /** Adds the routes. */
   readonly addRoutes: (app: FastifyInstance) => void
   /** Longest time for a whole request to arrive, and longest silence on a connection. */
@@ -52,6 +55,7 @@ export function createServer({
   paths,
   offer,
   unsupportedType,
+  direct,
   addRoutes,
   timeoutMilliseconds,
 }: ServerOptions): FastifyInstance {
@@ -102,6 +106,7 @@ export function createServer({
     })
   })
   addRoutes(app)
+  if (direct) addDirect(app, direct)
   return app
 }
 

@@ -34,7 +34,7 @@ export interface Pair {
 /** Texts of pairs that are kept, and the most bytes of such a one. */
 const KEPT = 2 ** 17
 const KEPT_BYTES = 96
-/** Pairs that are kept as objects. */
+/** Pairs that are kept as objects, and such as are kept as characters. */
 const KEPT_OBJECTS = 16_384
 
 export class AddressTable implements LookupTable {
@@ -58,6 +58,7 @@ export class AddressTable implements LookupTable {
   begin = 0
   end = 0
   readonly #objects = new Map<number, Pair>()
+  readonly #characters = new Map<number, string>()
 
   /** @param fields columns of data */
   constructor(machine: Machine, name: string, fields: readonly string[] = USUAL_FIELDS) {
@@ -132,6 +133,19 @@ export class AddressTable implements LookupTable {
       this.#objects.set(number, pair)
     }
     return pair
+  }
+  /** The same as JSON in UTF-8, each byte as a character. */
+  pairCharacters(number: number): string {
+    let characters = this.#characters.get(number)
+    if (characters === undefined) {
+      const pair = this.pair(number)
+      characters = Buffer.from(JSON.stringify(pair)).toString('latin1')
+      // What is said of a pair that is gone is not kept.
+      if (!this.#objects.has(number)) return characters
+      if (this.#characters.size >= KEPT_OBJECTS) this.#characters.clear()
+      this.#characters.set(number, characters)
+    }
+    return characters
   }
   /** Makes {@link text} that of a pair: JSON. */
   readPair(number: number): void {

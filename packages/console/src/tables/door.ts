@@ -7,15 +7,14 @@ import type { Front } from '../serve/front.js'
 import { canSharePort, Fronts, type Answers } from '../serve/fronts.js'
 import { closeServer, urlOf, urlOfPort } from '../serve/listening.js'
 import { Refusal } from '../serve/refusal.js'
-import { createServer } from '../serve/server.js'
 import { ThreadWatch } from '../serve/thread-watch.js'
-import { addWebRoutes, webPaths } from '../web/routes.js'
+import { addWebRoutes } from '../web/routes.js'
 import { machineSource } from '../web/source.js'
 import { ChangeStreams } from './events.js'
 import type { TableFrontSetup, TableQuestions } from './front-protocol.js'
 import type { History } from './history.js'
 import { readsIn, type TableMetrics } from './metrics.js'
-import { addRoutes, offer, paths, unsupportedType, type Health, type Place } from './routes.js'
+import { createTableServer, type Health, type Place, type TableContext } from './routes.js'
 import type { Table } from './table.js'
 import type { Token } from './token.js'
 import type { Changes } from './request.js'
@@ -72,16 +71,12 @@ async function openHere(options: DoorOptions): Promise<Door> {
   const { machine, host, port, token, metrics, feed, logger, timeoutMilliseconds } = options
   const { tables, changes, bodyLimit, sequence, health, place } = options
   const streams = new ChangeStreams(feed)
-  const app = createServer({
-    ...{ logger, bodyLimit, timeoutMilliseconds, offer, unsupportedType },
-    paths: [...webPaths, ...paths],
-    addRoutes: (server) =>
-      addRoutes(server, {
-        ...{ tables, changes, streams, metrics, bodyLimit, sequence, health, place },
-        mayWrite: (authorization) => token.isIn(authorization),
-        exposition: () => metrics.registry.metrics(),
-      }),
-  })
+  const context: TableContext = {
+    ...{ tables, changes, streams, metrics, bodyLimit, sequence, health, place },
+    mayWrite: (authorization) => token.isIn(authorization),
+    exposition: () => metrics.registry.metrics(),
+  }
+  const app = createTableServer(context, { logger, timeoutMilliseconds })
   const lookups = async () => [
     { name: 'requests', cpu: machine.cpu, count: readsIn(await metrics.collected()) },
   ]

@@ -5,14 +5,13 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { join } from 'percpu'
 import { MainThread, runFront } from '../serve/front-thread.js'
-import { createServer } from '../serve/server.js'
-import { addWebRoutes, webPaths } from '../web/routes.js'
+import { addWebRoutes } from '../web/routes.js'
 import { machineSource } from '../web/source.js'
 import { ChangeStreams } from './events.js'
 import type { TableFrontSetup, TableQuestions } from './front-protocol.js'
 import { History, type ChangeEvent, type ChangeFeed, type Followed, type Follower } from './history.js'
 import { RequestMetrics } from './metrics.js'
-import { addRoutes, offer, paths, unsupportedType } from './routes.js'
+import { createTableServer } from './routes.js'
 import { Table } from './table.js'
 import { Token } from './token.js'
 
@@ -50,24 +49,21 @@ const { bodyLimit, timeoutMilliseconds, logLevel } = setup
 const token = new Token(setup.token, false)
 const streams = new ChangeStreams(mirror)
 const metrics = new RequestMetrics(() => streams.clients)
-const app = createServer({
-  ...{ bodyLimit, timeoutMilliseconds, offer, unsupportedType },
-  logger: main.logger(logLevel),
-  paths: [...webPaths, ...paths],
-  addRoutes: (server) =>
-    addRoutes(server, {
-      ...{ streams, metrics, bodyLimit },
-      changes: {
-        write: ({ table, operations, isAtomic }) =>
-          main.ask('write', { table: table.name, operations, isAtomic }),
-      },
-      tables: new Map(setup.specs.map((spec) => [spec.name, new Table(machine, spec)])),
-      mayWrite: (authorization) => token.isIn(authorization),
-      sequence: () => main.ask('sequence', undefined),
-      health: () => main.ask('health', undefined),
-      exposition: () => main.ask('metrics', undefined),
-    }),
-})
+const app = createTableServer(
+  {
+    ...{ streams, metrics, bodyLimit },
+    changes: {
+      write: ({ table, operations, isAtomic }) =>
+        main.ask('write', { table: table.name, operations, isAtomic }),
+    },
+    tables: new Map(setup.specs.map((spec) => [spec.name, new Table(machine, spec)])),
+    mayWrite: (authorization) => token.isIn(authorization),
+    sequence: () => main.ask('sequence', undefined),
+    health: () => main.ask('health', undefined),
+    exposition: () => main.ask('metrics', undefined),
+  },
+  { logger: main.logger(logLevel), timeoutMilliseconds },
+)
 addWebRoutes(app, {
   source: machineSource(machine),
   lookups: () => main.ask('lookups', undefined),

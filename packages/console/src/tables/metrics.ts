@@ -3,6 +3,7 @@ import type { Machine } from 'percpu'
 import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client'
 import { sumOf, type CollectedMetrics } from '../serve/counters.js'
 import { addGauge } from '../serve/gauge.js'
+import { Tallies } from '../serve/tallies.js'
 import type { Table } from './table.js'
 
 export interface MeasuredTables {
@@ -16,17 +17,18 @@ export interface MeasuredTables {
   readonly logBytes: () => number
 }
 
+export type ReadResult = 'found' | 'missing'
+
 const READS = 'percpu_table_reads_total'
 
 /** What each thread counts that answers requests. */
 export class RequestMetrics {
   readonly registry = new Registry()
-  readonly reads = new Counter({
-    name: READS,
-    help: 'Keys that were asked for by GET',
-    labelNames: ['table', 'result'],
-    registers: [this.registry],
+  readonly #reads = new Tallies({
+    ...{ registry: this.registry, name: READS },
+    ...{ help: 'Keys that were asked for by GET', labelNames: ['table', 'result'] },
   })
+  readonly #readsOf = new Map<string, Record<ReadResult, { count: number }>>()
   readonly writeSeconds = new Histogram({
     name: 'percpu_table_write_seconds',
     help: 'Time until a change was kept, of PUT and DELETE',
@@ -39,6 +41,18 @@ export class RequestMetrics {
     addGauge(this.registry, 'percpu_change_streams', 'Clients that follow changes', [], (each) =>
       each.set(clients()),
     )
+  }
+
+  countRead(table: string, result: ReadResult): void {
+    let reads = this.#readsOf.get(table)
+    if (!reads) {
+      reads = {
+        found: this.#reads.tally({ table, result: 'found' }),
+        missing: this.#reads.tally({ table, result: 'missing' }),
+      }
+      this.#readsOf.set(table, reads)
+    }
+    reads[result].count++
   }
 
   /** In the form in which they can be added to those of other threads. */

@@ -2,7 +2,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { shorten } from '../address/parse.js'
 import { Refusal } from '../serve/refusal.js'
-import type { KnownPath } from '../serve/server.js'
+import type { Direct } from '../serve/direct.js'
+import { createServer, type KnownPath, type ServerOptions } from '../serve/server.js'
+import { webPaths } from '../web/routes.js'
 import { noSuchKey, TableBatches, unauthorized } from './batch.js'
 import { readText } from './body.js'
 import type { ChangeStreams } from './events.js'
@@ -47,17 +49,17 @@ const BODY_BYTES = 4 * MAX_VALUE_BYTES
 const WEAK = /^\s*W\//
 const JSON_TYPE = 'application/json; charset=utf-8'
 
-export const paths: readonly KnownPath[] = [
+const paths: readonly KnownPath[] = [
   { path: /^\/(health|metrics|tables)$/, methods: 'GET, HEAD' },
   { path: /^\/changes$/, methods: 'GET' },
   { path: /^\/tables\/[^/]+$/, methods: 'GET, HEAD, POST' },
   { path: /^\/tables\/[^/]+\/[^/]*$/, methods: 'GET, HEAD, PUT, DELETE' },
 ]
-export const offer =
+const offer =
   'GET /, GET /tables, GET and POST /tables/{name}, GET, PUT and DELETE /tables/{name}/{key}, GET /changes, GET /health, GET /metrics'
 
 /** Bodies of any type are read as JSON; there is none to refuse. */
-export function unsupportedType(type: string): Refusal {
+function unsupportedType(type: string): Refusal {
   return new Refusal(
     415,
     'UNSUPPORTED_TYPE',
@@ -65,7 +67,20 @@ export function unsupportedType(type: string): Refusal {
   )
 }
 
-export function addRoutes(app: FastifyInstance, context: TableContext): void {
+/** The server, without the page. It does not listen yet. */
+export function createTableServer(
+  context: TableContext,
+  options: Pick<ServerOptions, 'logger' | 'timeoutMilliseconds'>,
+): FastifyInstance {
+  return createServer({
+    ...{ ...options, offer, unsupportedType, bodyLimit: context.bodyLimit },
+    paths: [...webPaths, ...paths],
+    direct: directReads(context),
+    addRoutes: (app) => addRoutes(app, context),
+  })
+}
+
+function addRoutes(app: FastifyInstance, context: TableContext): void {
   const { tables, metrics, streams } = context
   const batches = new TableBatches(context)
   if (context.place) addSequences(app, context.place)
@@ -190,7 +205,7 @@ function read(context: TableContext, request: FastifyRequest, reply: FastifyRepl
   const key = table.codec.parse(text)
   if (key instanceof BadKey) throw new Refusal(400, 'BAD_KEY', `key '${shorten(text)}' ${key.reason}`)
   const row = table.get(key)
-  context.metrics.reads.inc({ table: table.name, result: row ? 'found' : 'missing' })
+  context.metrics.countRead(table.name, row ? 'found' : 'missing')
   if (!row) throw noSuchKey()
   reply.header('etag', etagOf(row.version))
   if (table.spec.isRange) reply.header('content-range-of', rangeText(table, row))
@@ -201,6 +216,27 @@ function read(context: TableContext, request: FastifyRequest, reply: FastifyRepl
   )
     return reply.code(304).send()
   return reply.type(JSON_TYPE).send(row.value)
+}
+
+/** As a URL has a table and a key that need no decoding. */
+const PLAIN_ROW = /^\/tables\/([\w-]+)\/([\w.:-]+)$/
+/** Longer values are not made text of. */
+const DIRECT_BYTES = 16_384
+
+/** Answers keys that a table has, of small values, where no header changes the answer. */
+function directReads({ tables, metrics, place }: TableContext): Direct | undefined {
+  if (place) return undefined
+  return ({ headers }, url) => {
+    const [, name = '', text = ''] = PLAIN_ROW.exec(url) ?? []
+    const table = tables.get(name)
+    const key = table?.codec.parse(text)
+    if (!table || key === undefined || key instanceof BadKey) return undefined
+    const row = table.get(key)
+    if (!row || row.value.length > DIRECT_BYTES || headers['if-none-match'] !== undefined) return undefined
+    metrics.countRead(name, 'found')
+    const range = table.spec.isRange ? ['content-range-of', rangeText(table, row)] : []
+    return { headers: ['etag', etagOf(row.version), ...range], body: row.value.toString('latin1') }
+  }
 }
 
 async function change(
