@@ -26,6 +26,7 @@ import { TableMetrics } from './metrics.js'
 import { recoverTables } from './recover.js'
 import type { Health } from './routes.js'
 import { takeSnapshot } from './snapshot.js'
+import { Snapshots } from './snapshots.js'
 import { assertSameKeys, type TableSource } from './source.js'
 import { Table } from './table.js'
 import { Token } from './token.js'
@@ -66,8 +67,6 @@ const SPARE_CPUS = 14
 const HISTORY_BYTES = 16 * 2 ** 20
 /** A file counts as written when it has not changed for this long. */
 const STABLE_MILLISECONDS = 300
-/** How often it is looked whether a snapshot is worth while. */
-const SNAPSHOT_MILLISECONDS = 1000
 
 interface Parts {
   readonly tables: ReadonlyMap<string, Table>
@@ -90,8 +89,7 @@ export class TableService {
   #parts: Parts | undefined
   #watcher: FSWatcher | undefined
   #inspection: InspectionServer | undefined
-  #snapshots: NodeJS.Timeout | undefined
-  #snapshot: Promise<void> | undefined
+  #snapshots: Snapshots | undefined
   #loading: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
   /** Why the last reading of a file failed, by table. */
@@ -181,7 +179,8 @@ export class TableService {
     // It may have been closed meanwhile.
     if (this.#closing) await parts.door.close()
     this.#assertWanted()
-    if (parts.store) this.#snapshots = setInterval(() => this.#snapshotIfWanted(parts), SNAPSHOT_MILLISECONDS)
+    const { store, writer } = parts
+    if (store) this.#snapshots = new Snapshots({ store, writer, tables: parts.tables, logger })
     else if (this.#options.watch && !parts.nats) await this.#watch()
     const tables = [...parts.tables.values()].map(({ name, size }) => ({ name, entries: size }))
     logger.info({ url: this.url, tables, ...(token.isNew ? { token: token.text } : {}) }, 'listening')
@@ -345,28 +344,16 @@ export class TableService {
   // -----------------------------------------------------------------------------------------------
   // Snapshots, health, and the end.
 
-  #snapshotIfWanted({ writer, store, tables }: Parts): void {
-    if (!store?.wantsSnapshot || this.#snapshot || this.#closing) return
-    const { logger } = this.#options
-    const began = performance.now()
-    this.#snapshot = takeSnapshot(writer, store, tables.values())
-      .then(() => {
-        const { bytes } = store.report()
-        logger.info({ bytes, seconds: Math.round(performance.now() - began) / 1000 }, 'snapshot written')
-      })
-      .catch((error: unknown) =>
-        logger.error({ err: error }, 'a snapshot could not be written; the log goes on'),
-      )
-      .finally(() => (this.#snapshot = undefined))
-  }
-
   #health(): Health {
     const { tables, store, nats, history, writer, door } = this.#begun
     const log = store?.report()
     const bucket = nats?.report()
     const isShort = door !== undefined && door.workers.listening < door.workers.wanted
+    const snapshotFailed = this.#snapshots?.failure?.message
     const isDegraded =
-      this.#loadErrors.size > 0 || log?.failed !== undefined || bucket?.trouble !== undefined || isShort
+      this.#loadErrors.size > 0 ||
+      (log?.failed ?? snapshotFailed ?? bucket?.trouble) !== undefined ||
+      isShort
     return {
       isAlive: true,
       body: {
@@ -376,7 +363,7 @@ export class TableService {
         waiting: nats?.waiting ?? writer.waiting,
         ...(door ? { workers: door.workers } : {}),
         uptimeSeconds: Math.round(process.uptime()),
-        ...(log ? { log } : {}),
+        ...(log ? { log: { ...log, ...(snapshotFailed === undefined ? {} : { snapshotFailed }) } } : {}),
         ...(bucket ? { bucket: bucket.body } : {}),
         ...(this.#loadErrors.size > 0
           ? { errors: [...this.#loadErrors].map(([table, { message }]) => ({ table, error: message })) }
@@ -387,13 +374,13 @@ export class TableService {
 
   async #end(): Promise<void> {
     this.#stop.abort()
-    clearInterval(this.#snapshots)
+    const snapshots = this.#snapshots?.close()
     await this.#watcher?.close()
     const parts = this.#parts
     await parts?.door?.close()
     await parts?.writer.close()
     await this.#loading
-    await this.#snapshot
+    await snapshots
     await this.#store?.close()
     await this.#nats?.close()
     await this.#inspection?.close()
