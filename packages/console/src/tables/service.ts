@@ -351,9 +351,7 @@ export class TableService {
     const isShort = door !== undefined && door.workers.listening < door.workers.wanted
     const snapshotFailed = this.#snapshots?.failure?.message
     const isDegraded =
-      this.#loadErrors.size > 0 ||
-      (log?.failed ?? snapshotFailed ?? bucket?.trouble) !== undefined ||
-      isShort
+      this.#loadErrors.size > 0 || (log?.failed ?? snapshotFailed ?? bucket?.trouble) !== undefined || isShort
     return {
       isAlive: true,
       body: {

@@ -24,7 +24,8 @@ export class Snapshots {
   constructor(options: SnapshotsOptions) {
     this.#options = options
     this.#timer = setInterval(() => {
-      if (options.store.wantsSnapshot) this.#running ??= this.#take().finally(() => (this.#running = undefined))
+      if (options.store.wantsSnapshot)
+        this.#running ??= this.#take().finally(() => (this.#running = undefined))
     }, LOOK_MILLISECONDS)
   }
 
