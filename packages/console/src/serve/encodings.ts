@@ -93,6 +93,16 @@ export interface Unpacking {
   end(): void
 }
 
+/** A whole answer, packed. */
+export async function packedWhole(encoding: string, bytes: Uint8Array): Promise<Buffer> {
+  const packer = new Packer(encoding)
+  try {
+    return Buffer.concat([await packer.pack(bytes), await packer.finish()])
+  } finally {
+    packer.destroy()
+  }
+}
+
 /** Packs pieces, one after the other. */
 export class Packer {
   readonly #stream: Packing

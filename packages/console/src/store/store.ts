@@ -50,6 +50,8 @@ export interface StoreReport {
 }
 
 const SEGMENT_BYTES = 64 * 2 ** 20
+/** Of what is logged between attempts to write a snapshot. */
+const MAX_DOUBLINGS = 5
 
 export class Store {
   readonly #folder: StoreFolder
@@ -62,6 +64,8 @@ export class Store {
   #snapshot: { readonly sequence: number; readonly bytes: number } | undefined
   /** Bytes of the log from which another snapshot is worth while. */
   #snapshotFrom = 0
+  /** Snapshots that failed since the last one. */
+  #failures = 0
   /** Snapshots that were asked for, and have not ended. */
   #snapshotsUnderWay = 0
   #timer: NodeJS.Timeout | undefined
@@ -217,9 +221,11 @@ export class Store {
       await this.#writes.run(() => this.#attempt(() => log.seal()))
       this.#snapshot = await this.#attempt(() => this.#placeSnapshot(sequence, entries))
     } catch (error) {
-      this.#snapshotFrom = log.bytes + this.#segmentBytes
+      // Each attempt writes as much as there is, for nothing.
+      this.#snapshotFrom = log.bytes + this.#segmentBytes * 2 ** Math.min(this.#failures++, MAX_DOUBLINGS)
       throw error
     }
+    this.#failures = 0
     if (before && before.sequence !== sequence)
       await this.#tidy(() => this.#folder.remove(fileName('snapshot', before.sequence)))
     await this.#tidy(() => log.dropUntil(sequence))

@@ -16,15 +16,17 @@ export interface HealthSources {
   readonly door?: Door | undefined
   /** Why the last reading of a file failed, by table. */
   readonly loadErrors: ReadonlyMap<string, Error>
+  /** Why the last snapshot failed. */
+  readonly snapshotFailed: string | undefined
 }
 
 export function healthOf(sources: HealthSources): Health {
-  const { tables, writer, history, store, nats, door, loadErrors } = sources
+  const { tables, writer, history, store, nats, door, loadErrors, snapshotFailed } = sources
   const log = store?.report()
   const bucket = nats?.report()
   const isShort = door !== undefined && door.workers.listening < door.workers.wanted
   const isDegraded =
-    loadErrors.size > 0 || log?.failed !== undefined || bucket?.trouble !== undefined || isShort
+    loadErrors.size > 0 || (log?.failed ?? snapshotFailed ?? bucket?.trouble) !== undefined || isShort
   return {
     isAlive: true,
     body: {
@@ -34,7 +36,7 @@ export function healthOf(sources: HealthSources): Health {
       waiting: nats?.waiting ?? writer.waiting,
       ...(door ? { workers: door.workers } : {}),
       uptimeSeconds: Math.round(process.uptime()),
-      ...(log ? { log } : {}),
+      ...(log ? { log: { ...log, ...(snapshotFailed === undefined ? {} : { snapshotFailed }) } } : {}),
       ...(bucket ? { bucket: bucket.body } : {}),
       ...(loadErrors.size > 0
         ? { errors: [...loadErrors].map(([table, { message }]) => ({ table, error: message })) }

@@ -48,8 +48,13 @@ export interface KeyCodec {
 }
 
 const NOT_TEXT = 'is not text'
-const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** In UTF-8. Part of a larger buffer: one of its own takes several times the memory. */
+function encoded(value: string): Uint8Array {
+  const { buffer, byteOffset, length } = Buffer.from(value)
+  return new Uint8Array(buffer, byteOffset, length)
+}
 
 const text: KeyCodec = {
   kind: 'text',
@@ -58,7 +63,7 @@ const text: KeyCodec = {
     if (value === '') return new BadKey('is empty')
     if (value.includes('\0')) return new BadKey('has a NUL character')
     if (!value.isWellFormed()) return new BadKey('has half a surrogate pair')
-    const bytes = encoder.encode(value)
+    const bytes = encoded(value)
     return bytes.length > MAX_KEY_BYTES
       ? new BadKey(`has ${bytes.length} bytes of UTF-8, ${MAX_KEY_BYTES} at most`)
       : bytes

@@ -57,6 +57,13 @@ export async function readRows(
   await (NDJSON.test(source.file)
     ? readLines(collector, problems, onBytes)
     : readCsv(collector, problems, onBytes))
+  // As what it would be kept is never known again.
+  if (!collector.hasKeys && problems.total === 0)
+    problems.refuse(
+      source.file,
+      0,
+      'has no rows: the first one says whether ranges are of numbers or of addresses',
+    )
   const rows = collector.sorted()
   problems.throwIfAny()
   return { keys: collector.codec.kind, rows, skipped: problems.skipped }
@@ -246,7 +253,11 @@ class Collector {
     this.#codec = known && keyCodecs[known]
   }
 
-  /** That of addresses for a file without rows: nothing speaks for another one. */
+  /** Whether it is known what the keys are. */
+  get hasKeys(): boolean {
+    return this.#codec !== undefined
+  }
+  /** That of addresses for a file without rows, which is refused. */
   get codec(): KeyCodec {
     return this.#codec ?? keyCodecs.address
   }

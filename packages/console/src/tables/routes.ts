@@ -1,6 +1,7 @@
 /** What the service of tables answers; docs/tables.md has the same for users. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { shorten } from '../address/parse.js'
+import { answerEncoding, packedWhole } from '../serve/encodings.js'
 import { Refusal } from '../serve/refusal.js'
 import type { Direct } from '../serve/direct.js'
 import { createServer, type KnownPath, type ServerOptions } from '../serve/server.js'
@@ -80,6 +81,17 @@ export function createTableServer(
   })
 }
 
+/** What is shorter is sent as it is: it fits one packet. */
+const PACK_FROM = 1400
+
+/** Packed, if the client takes that. */
+async function sendPage(request: FastifyRequest, reply: FastifyReply, page: string): Promise<FastifyReply> {
+  reply.type(JSON_TYPE).header('vary', 'accept-encoding')
+  const encoding = page.length < PACK_FROM ? undefined : answerEncoding(request.raw)
+  if (encoding === undefined) return reply.send(page)
+  return reply.header('content-encoding', encoding).send(await packedWhole(encoding, Buffer.from(page)))
+}
+
 function addRoutes(app: FastifyInstance, context: TableContext): void {
   const { tables, metrics, streams } = context
   const batches = new TableBatches(context)
@@ -104,7 +116,7 @@ function addRoutes(app: FastifyInstance, context: TableContext): void {
     '/tables/:name',
     answer((request, reply) => {
       const query = queryOf(request)
-      return reply.type(JSON_TYPE).send(pageJson(tableOf(context, request), query))
+      return sendPage(request, reply, pageJson(tableOf(context, request), query))
     }),
   )
   app.post('/tables/:name', async (request, reply) => {

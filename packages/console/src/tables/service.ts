@@ -27,6 +27,7 @@ import { relieve, reserve } from './memory.js'
 import { TableMetrics } from './metrics.js'
 import { recoverTables } from './recover.js'
 import { takeSnapshot } from './snapshot.js'
+import { Snapshots } from './snapshots.js'
 import { assertSameKeys, type TableSource } from './source.js'
 import { Table } from './table.js'
 import { Token } from './token.js'
@@ -72,8 +73,6 @@ const SPARE_CPUS = 14
 const HISTORY_BYTES = 16 * 2 ** 20
 /** A file counts as written when it has not changed for this long. */
 const STABLE_MILLISECONDS = 300
-/** How often it is looked whether a snapshot is worth while. */
-const SNAPSHOT_MILLISECONDS = 1000
 
 interface Parts {
   readonly tables: ReadonlyMap<string, Table>
@@ -96,8 +95,7 @@ export class TableService {
   #parts: Parts | undefined
   #watcher: FSWatcher | undefined
   #inspection: InspectionServer | undefined
-  #snapshots: NodeJS.Timeout | undefined
-  #snapshot: Promise<void> | undefined
+  #snapshots: Snapshots | undefined
   #loading: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
   /** From the beginning of listening on. */
@@ -188,7 +186,8 @@ export class TableService {
     this.#opening = this.#open(parts, token)
     parts.door = await this.#opening
     this.#assertWanted()
-    if (parts.store) this.#snapshots = setInterval(() => this.#snapshotIfWanted(parts), SNAPSHOT_MILLISECONDS)
+    const { store, writer } = parts
+    if (store) this.#snapshots = new Snapshots({ store, writer, tables: parts.tables, logger })
     else if (this.#options.watch && !parts.nats) await this.#watch()
     const tables = [...parts.tables.values()].map(({ name, size }) => ({ name, entries: size }))
     logger.info({ url: this.url, tables, ...(token.isNew ? { token: token.text } : {}) }, 'listening')
@@ -237,7 +236,12 @@ export class TableService {
       historyBytes: this.#options.history ?? HISTORY_BYTES,
       ...{ changes: nats?.changes ?? writer, feed: history, place: nats, machine: this.machine },
       sequence: () => nats?.sequence ?? history.last,
-      health: () => healthOf({ ...this.#begun, loadErrors: this.#loadErrors }),
+      health: () =>
+        healthOf({
+          ...this.#begun,
+          loadErrors: this.#loadErrors,
+          snapshotFailed: this.#snapshots?.failure?.message,
+        }),
       onFailed: (error) => this.#fail(error),
     })
   }
@@ -354,24 +358,9 @@ export class TableService {
   // -----------------------------------------------------------------------------------------------
   // Snapshots, and the end.
 
-  #snapshotIfWanted({ writer, store, tables }: Parts): void {
-    if (!store?.wantsSnapshot || this.#snapshot || this.#closing) return
-    const { logger } = this.#options
-    const began = performance.now()
-    this.#snapshot = takeSnapshot(writer, store, tables.values())
-      .then(() => {
-        const { bytes } = store.report()
-        logger.info({ bytes, seconds: Math.round(performance.now() - began) / 1000 }, 'snapshot written')
-      })
-      .catch((error: unknown) =>
-        logger.error({ err: error }, 'a snapshot could not be written; the log goes on'),
-      )
-      .finally(() => (this.#snapshot = undefined))
-  }
-
   async #end(): Promise<void> {
     this.#stop.abort()
-    clearInterval(this.#snapshots)
+    const snapshots = this.#snapshots?.close()
     await this.#watcher?.close()
     const parts = this.#parts
     // Nothing is left open by what could not open.
@@ -379,7 +368,7 @@ export class TableService {
     await door?.close()
     await parts?.writer.close()
     await this.#loading
-    await this.#snapshot
+    await snapshots
     await this.#store?.close()
     await this.#nats?.close()
     await this.#inspection?.close()

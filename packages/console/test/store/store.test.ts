@@ -281,6 +281,32 @@ test('another snapshot is wanted after as much again; after one that failed, lat
   assert.ok((await untilWanted()) > 3)
 })
 
+test('after each snapshot that fails the next one is wanted later', async () => {
+  const disk = new FakeDisk()
+  const { store } = await recovered(disk, { segmentBytes: 400 })
+  let last = 0
+  const bytesUntilWanted = async () => {
+    const { bytes } = store.report()
+    while (!store.wantsSnapshot) await store.append(recordsOf(++last))
+    return store.report().bytes - bytes
+  }
+  await bytesUntilWanted()
+  const waits: number[] = []
+  for (let attempt = 0; attempt < 7; attempt++) {
+    disk.failure = (operation) => (operation === 'create' ? new Error('EMFILE') : undefined)
+    await assert.rejects(store.writeSnapshot(last, entriesOf(last)), { code: 'PERCPU_FILE' })
+    disk.failure = () => undefined
+    waits.push(await bytesUntilWanted())
+  }
+  // What an append has more, and the headers of files.
+  for (const [i, factor] of [1, 2, 4, 8, 16, 32, 32].entries())
+    assert.ok(Math.abs((waits[i] ?? 0) - 400 * factor) < 200 + 24 * factor, waits.join())
+  await store.writeSnapshot(last, entriesOf(last))
+  const { bytes } = store.report()
+  const snapshotBytes = bytes - 24
+  assert.ok((await bytesUntilWanted()) < snapshotBytes + 400)
+})
+
 test('files that are not of the store stay', async () => {
   const disk = new FakeDisk()
   const others = ['notes.tmp', 'log-1', 'log-0000000000000001.bak', 'snapshot', 'log-9999999999999999']

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { rename, writeFile } from 'node:fs/promises'
+import { request, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import test from 'node:test'
+import { gunzipSync } from 'node:zlib'
 import { lines, ndjson, testTables } from '../helpers/tables.js'
 
 test('serves the rows of a file by their key, with a version', async (t) => {
@@ -149,6 +153,35 @@ test('refuses bad keys, values and paths in words', async (t) => {
   for (const huge of ['1e400', '[{"a":-1e999}]'])
     assert.deepEqual(await code('PUT', '/tables/users/x', huge), [400, 'BAD_VALUE'])
   assert.equal((await ask('GET', '/tables/users')).status, 200)
+})
+
+test('a page of a list is packed for clients that take it', async (t) => {
+  const rows = Array.from({ length: 300 }, (_, i) => `key ${i},name of ${i}`)
+  const { service } = await testTables(t, {
+    files: { 'k.csv': `id,name\n${rows.join('\n')}\n` },
+    keys: ['id'],
+  })
+  const list = async (limit: number, encodings: string | undefined) => {
+    const headers = encodings === undefined ? {} : { 'accept-encoding': encodings }
+    const asked = request(`${service.url}/tables/k?limit=${limit}`, { headers }).end()
+    const [response] = (await once(asked, 'response')) as [IncomingMessage]
+    const encoding = response.headers['content-encoding']
+    assert.equal(response.headers.vary, 'accept-encoding')
+    return { encoding, bytes: await buffer(response) }
+  }
+  const plain = await list(300, undefined)
+  assert.equal(plain.encoding, undefined)
+  assert.equal((JSON.parse(plain.bytes.toString()) as { entries: unknown[] }).entries.length, 300)
+  const packed = await list(300, 'br, gzip')
+  assert.equal(packed.encoding, 'gzip')
+  assert.ok(packed.bytes.length * 4 < plain.bytes.length)
+  assert.deepEqual(gunzipSync(packed.bytes), plain.bytes)
+  for (const [limit, encodings] of [
+    [300, 'gzip;q=0'],
+    [300, 'br'],
+    [3, 'gzip'],
+  ] as const)
+    assert.equal((await list(limit, encodings)).encoding, undefined)
 })
 
 test('lists by prefix, by range, in both directions, page by page', async (t) => {

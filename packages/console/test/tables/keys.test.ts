@@ -98,6 +98,18 @@ test('ranges are two keys, one, or a network', () => {
     assert.equal(parseRange(address, narrow) instanceof BadKey, false, narrow)
 })
 
+test('keys of text are parts of a buffer that many of them share', () => {
+  const buffers = new Set(
+    Array.from({ length: 100 }, (_, i) => {
+      const key = keyCodecs.text.parse(`key ${i}`)
+      assert.ok(key instanceof Uint8Array)
+      return key.buffer
+    }),
+  )
+  // One of its own for each took 800 bytes and more.
+  assert.ok(buffers.size <= 2, `${buffers.size} buffers`)
+})
+
 const record = <T>(model: { [Name in keyof T]: fc.Arbitrary<T[Name]> }) =>
   fc.record(model, { noNullPrototype: true })
 

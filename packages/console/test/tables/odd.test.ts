@@ -35,6 +35,19 @@ test('a file that is empty is refused, and one without rows is an empty table', 
   assert.deepEqual(rows, [])
 })
 
+test('a file of ranges without rows is refused, unless it is known what they are of', async (t) => {
+  const folder = await temporaryFolder(t)
+  const file = join(folder, 'r.csv')
+  await writeFile(file, 'from,to,name\n')
+  const [source] = tableSources([file], [], ['from,to'], CSV_FORMAT)
+  assert.ok(source)
+  await assert.rejects(readRows(source, undefined), {
+    code: 'PERCPU_TABLE_REFUSED',
+    message: /has no rows: the first one says whether ranges are of numbers or of addresses/,
+  })
+  assert.deepEqual((await readRows(source, 'number')).rows, [])
+})
+
 test('a value that is nested too deeply, or is no UTF-8, is refused', async (t) => {
   const { ask, service, token } = await testTables(t)
   const deep = await ask('PUT', '/tables/users/x', DEEP)
