@@ -1,8 +1,11 @@
 /** Options that say which table there is: what they need, and what they cannot be used with. */
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
 import { devNull } from 'node:os'
+import path from 'node:path'
 import { test } from 'node:test'
-import { percpu } from '../helpers/command.js'
+import { percpu, ServeProcess } from '../helpers/command.js'
+import { temporaryFolder } from '../helpers/files.js'
 
 const { natsOptions, tableFiles } = await import('../../dist/commands/table-options.js')
 const { columnsText, USUAL_FORMAT } = await import('../../dist/table/format.js')
@@ -56,4 +59,12 @@ test('what says nothing beside the other options is refused', async () => {
     assert.match(stderr, message)
     assert.equal(code, 2, args.join(' '))
   }
+})
+
+test('--patience is for tables of your own, too', async (t) => {
+  const file = path.join(await temporaryFolder(t), 'users.csv')
+  await writeFile(file, 'id,name\nann,Ann\n')
+  const serve = new ServeProcess(t, [file, '--key', 'id', '--workers', '2', '--patience', '60'])
+  assert.equal((await fetch(`${await serve.url()}/tables/users/ann`)).status, 200)
+  assert.equal(await serve.stop('SIGTERM'), 0)
 })
