@@ -1,4 +1,5 @@
 // The search: an address in the service's table, or a key in each of the others.
+import { ask } from './ask.js'
 import { byId, element, tell } from './dom.js'
 
 const form = byId('search')
@@ -57,8 +58,8 @@ async function search() {
   const places = tables.slice(0, MAX_TABLES)
   const key = encodeURIComponent(text)
   const questions = [
-    ...(has.lookup ? [ask('Addresses', `lookup/${key}`, signal)] : []),
-    ...places.map((name) => ask(name, `tables/${encodeURIComponent(name)}/${key}`, signal)),
+    ...(has.lookup ? [from('Addresses', `lookup/${key}`, signal)] : []),
+    ...places.map((name) => from(name, `tables/${encodeURIComponent(name)}/${key}`, signal)),
   ]
   results.setAttribute('aria-busy', 'true')
   const answers = await Promise.all(questions)
@@ -69,24 +70,9 @@ async function search() {
   else results.replaceChildren(...nothing(text, answers))
 }
 
-/** Resolves with the `value` that is there, or the `error` that says why none is. */
-async function ask(name, url, signal) {
-  try {
-    const response = await fetch(url, { signal, headers: { accept: 'application/json' } })
-    const body = await response.text()
-    const value = parsed(body)
-    if (response.ok) return { name, value, version: response.headers.get('etag') }
-    return { name, error: value?.error ?? `the answer is ${response.status}`, status: response.status }
-  } catch {
-    return { name, error: 'the service does not answer' }
-  }
-}
-function parsed(body) {
-  try {
-    return JSON.parse(body)
-  } catch {
-    return body
-  }
+/** What is answered, and by whom. */
+async function from(name, url, signal) {
+  return { name, ...(await ask(url, signal)) }
 }
 
 function shown({ name, value, version }) {

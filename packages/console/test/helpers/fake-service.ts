@@ -50,6 +50,10 @@ export class FakeService {
       this.#watchers.add(reply.raw)
       reply.raw.once('close', () => this.#watchers.delete(reply.raw))
     })
+    app.get('/tables/:name', (_request, reply) => {
+      const entries = Array.from(this.rows, ([key, value]) => ({ key, version: 7, value }))
+      return reply.send({ entries })
+    })
     app.get('/tables/:name/:key', (request, reply) => {
       const { key } = request.params as { key: string }
       const row = this.rows.get(key)

@@ -11,6 +11,7 @@ import type { Locator, Page } from 'playwright-core'
 import { noChromium, openWindow, type Window } from '../helpers/chromium.js'
 import { FakeService, hostile } from '../helpers/fake-service.js'
 import { testService } from '../helpers/service.js'
+import { ndjson, testTables } from '../helpers/tables.js'
 
 const DESKTOP = { width: 1440, height: 900 }
 const PHONE = { width: 360, height: 740 }
@@ -201,10 +202,12 @@ describe('the page', { skip }, () => {
   })
 })
 
-// The pictures of docs/page.md: a service with the packaged tables that answers batches.
-if (process.env['PERCPU_PICTURES'] !== undefined)
+// The pictures of docs/page.md: a service with the packaged tables that answers batches, and one
+// with tables of its own.
+if (process.env['PERCPU_PICTURES'] !== undefined) {
+  process.title = 'percpu serve'
+  const folder = fileURLToPath(new URL('../../../../docs/pictures/', import.meta.url))
   it('is drawn', async (t) => {
-    process.title = 'percpu serve'
     const { url } = await testService(t, { files: packagedFiles(), workers: 5, attribution })
     const ends = new AbortController()
     const addresses = Array.from({ length: 100_000 }, (_, i) => `${1 + (i % 220)}.${i % 251}.${i % 13}.1`)
@@ -219,7 +222,6 @@ if (process.env['PERCPU_PICTURES'] !== undefined)
         await pause(150)
       }
     })()
-    const folder = fileURLToPath(new URL('../../../../docs/pictures/', import.meta.url))
     await visit(`${url}/?q=1.1.1.1`, { width: 1280, height: 940 })
     await pause(60_000)
     await page.screenshot({ path: `${folder}page-light.png` })
@@ -227,6 +229,34 @@ if (process.env['PERCPU_PICTURES'] !== undefined)
     await page.setViewportSize({ width: 360, height: 1280 })
     await pause(2000)
     await page.screenshot({ path: `${folder}page-dark.png` })
+    await page.emulateMedia({ colorScheme: 'light' })
     ends.abort()
     await asked
   })
+
+  it('is drawn with tables', async (t) => {
+    const cities = ['Oslo', 'Rome', 'Lima', 'Kyoto', 'Quito']
+    const names = ['ann', 'bob', 'cyd', 'dan', 'eve', 'fay', 'gus', 'hal', 'ida', 'jon']
+    const users = names.flatMap((name, i) =>
+      cities.map((city, k) => ({
+        id: `${name}.${city.toLowerCase()}`,
+        city,
+        age: 20 + ((7 * i + 11 * k) % 50),
+      })),
+    )
+    const nets = 'from,to,owner\n10.0.0.0,10.0.0.255,lab\n10.0.2.0,10.0.3.255,office\n'
+    const files = { 'users.ndjson': ndjson(users), 'nets.csv': nets }
+    const { service, ask } = await testTables(t, { files, keys: ['users:id'], ranges: ['nets:from,to'] })
+    await visit(service.url, { width: 1280, height: 1160 })
+    await page.locator('#tables').getByRole('button', { name: 'users' }).click()
+    const query = page.getByLabel('Keys that begin with')
+    await query.fill('a')
+    await query.press('Enter')
+    await page.getByText('5 rows, and no more.').waitFor()
+    await page.getByText('Changes are shown as they come.').waitFor()
+    for (const city of cities)
+      await ask('PUT', `/tables/users/gus.${city.toLowerCase()}`, JSON.stringify({ city, age: 44 }))
+    await pause(5000)
+    await page.screenshot({ path: `${folder}page-tables.png` })
+  })
+}
