@@ -178,6 +178,8 @@ describe('the rows of a table', { skip }, () => {
     await status('50 rows, and there are more.')
     assert.equal(await page.locator('img, main script').count(), 0)
     assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 360)
+    const width = await page.evaluate<number>("document.querySelector('.rows td.value').clientWidth")
+    assert.ok(width > 150, `a value has ${width} pixels`)
     const wide = "[...document.querySelectorAll('.rows')].some((each) => each.scrollWidth > each.clientWidth)"
     assert.equal(await page.evaluate(wide), false)
   })
