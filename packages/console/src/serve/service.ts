@@ -7,7 +7,6 @@
  * little longer, so there are numbers to spare.
  */
 import { devNull } from 'node:os'
-import { watch, type FSWatcher } from 'chokidar'
 import type { FastifyInstance } from 'fastify'
 import { boot, type Machine } from 'percpu'
 import type { Logger } from 'pino'
@@ -32,6 +31,7 @@ import { assertCanListen } from './listening.js'
 import { Metrics } from './metrics.js'
 import { Reloader, type ReloadOutcome } from './reload.js'
 import { PATIENCE_MILLISECONDS, SPARE_CPUS, STOP_MILLISECONDS, TABLE_NAME } from './settings.js'
+import { FileWatch } from './file-watch.js'
 import { ThreadWatch } from './thread-watch.js'
 
 export interface ServiceOptions {
@@ -79,8 +79,6 @@ const GIVE_UP_MILLISECONDS = 1000
 const WORKERS_MILLISECONDS = 5000
 /** The reason of the load that comes before listening. */
 const FIRST_LOAD = 'start'
-/** A file counts as written when it has not changed for this long. */
-const STABLE_MILLISECONDS = 300
 
 interface Parts {
   readonly machine: Machine
@@ -95,7 +93,7 @@ interface Parts {
 export class Service {
   readonly #options: ServiceOptions
   readonly #parts: Parts
-  #watcher: FSWatcher | undefined
+  #watch: FileWatch | undefined
   #inspection: InspectionServer | undefined
   #closing: Promise<void> | undefined
   /** While it opens, and from then on. */
@@ -184,7 +182,7 @@ export class Service {
     this.#assertWanted()
     this.#opening = this.#openDoor()
     this.#door = await this.#opening
-    if (this.#options.watch) await this.#watch()
+    if (this.#options.watch) await this.#watchFiles()
     const { attribution } = this.#parts
     const owed = attribution.length > 0 ? { attribution: attribution.join('; ') } : {}
     logger.info({ url: this.url, ...owed }, 'listening')
@@ -215,22 +213,15 @@ export class Service {
     this.#inspection = inspection
   }
 
-  async #watch(): Promise<void> {
+  async #watchFiles(): Promise<void> {
     this.#assertWanted()
     const { files, logger } = this.#options
     const watched = [files.ipv4, files.ipv6].filter((file) => file !== devNull)
-    const watcher = watch(watched, {
-      ignoreInitial: true,
-      awaitWriteFinish: { stabilityThreshold: STABLE_MILLISECONDS, pollInterval: 50 },
+    this.#watch = new FileWatch(watched, {
+      logger,
+      changed: (file) => void this.reload(`${file} changed`),
     })
-    this.#watcher = watcher
-    const changed = (file: string) => void this.reload(`${file} changed`)
-    watcher.on('change', changed).on('add', changed)
-    watcher.on('unlink', (file) => logger.warn({ file }, 'a file of the table was removed; the table stays'))
-    watcher.on('error', (error) =>
-      logger.warn({ err: error }, 'watching the files failed; SIGHUP still reloads'),
-    )
-    await new Promise<void>((resolve) => watcher.once('ready', resolve))
+    await this.#watch.ready
   }
 
   async #end(): Promise<void> {
@@ -238,7 +229,7 @@ export class Service {
     const end = performance.now() + STOP_MILLISECONDS
     threadWatch.expectDeaths()
     reloader.stop()
-    await this.#watcher?.close()
+    await this.#watch?.close()
     // Nothing is left open by what could not open.
     const door = await this.#opening?.catch(() => undefined)
     await door?.close()

@@ -6,11 +6,11 @@
  * its table is new. Without, they are what their files say, and changes last until the file changes
  * or the process ends.
  */
-import { watch, type FSWatcher } from 'chokidar'
 import { boot, type Machine } from 'percpu'
 import type { Logger } from 'pino'
 import path from 'node:path'
 import { AbortedError, LoadError, UsageError } from '../errors.js'
+import { FileWatch } from '../serve/file-watch.js'
 import { assertCanListen } from '../serve/listening.js'
 import { PATIENCE_MILLISECONDS } from '../serve/settings.js'
 import { serveInspection, type InspectionServer } from '../inspect/serve-inspection.js'
@@ -71,8 +71,6 @@ export interface TableServiceOptions {
 /** Beside those of workers: this thread, loaders, and threads that are being replaced. */
 const SPARE_CPUS = 14
 const HISTORY_BYTES = 16 * 2 ** 20
-/** A file counts as written when it has not changed for this long. */
-const STABLE_MILLISECONDS = 300
 
 interface Parts {
   readonly tables: ReadonlyMap<string, Table>
@@ -93,7 +91,7 @@ export class TableService {
   readonly failed: Promise<Error>
   #fail: (error: Error) => void = () => undefined
   #parts: Parts | undefined
-  #watcher: FSWatcher | undefined
+  #watch: FileWatch | undefined
   #inspection: InspectionServer | undefined
   #snapshots: Snapshots | undefined
   #loading: Promise<void> = Promise.resolve()
@@ -188,7 +186,7 @@ export class TableService {
     this.#assertWanted()
     const { store, writer } = parts
     if (store) this.#snapshots = new Snapshots({ store, writer, tables: parts.tables, logger })
-    else if (this.#options.watch && !parts.nats) await this.#watch()
+    else if (this.#options.watch && !parts.nats) await this.#watchFiles()
     const tables = [...parts.tables.values()].map(({ name, size }) => ({ name, entries: size }))
     logger.info({ url: this.url, tables, ...(token.isNew ? { token: token.text } : {}) }, 'listening')
   }
@@ -314,27 +312,18 @@ export class TableService {
   // -----------------------------------------------------------------------------------------------
   // Files that change.
 
-  async #watch(): Promise<void> {
+  async #watchFiles(): Promise<void> {
     this.#assertWanted()
     const { sources, logger } = this.#options
-    const watcher = watch(
-      sources.map(({ file }) => file),
-      {
-        ignoreInitial: true,
-        awaitWriteFinish: { stabilityThreshold: STABLE_MILLISECONDS, pollInterval: 50 },
-      },
-    )
-    this.#watcher = watcher
     const changed = (file: string) => {
       const source = sources.find((candidate) => path.resolve(candidate.file) === path.resolve(file))
       if (source) void this.#reloadOne(source, `${file} changed`)
     }
-    watcher.on('change', changed).on('add', changed)
-    watcher.on('unlink', (file) => logger.warn({ file }, 'the file of a table was removed; the table stays'))
-    watcher.on('error', (error) =>
-      logger.warn({ err: error }, 'watching the files failed; SIGHUP still reloads'),
+    this.#watch = new FileWatch(
+      sources.map(({ file }) => file),
+      { logger, changed },
     )
-    await new Promise<void>((resolve) => watcher.once('ready', resolve))
+    await this.#watch.ready
   }
 
   /** One at a time. The table stays as it was if its file is refused. */
@@ -361,7 +350,7 @@ export class TableService {
   async #end(): Promise<void> {
     this.#stop.abort()
     const snapshots = this.#snapshots?.close()
-    await this.#watcher?.close()
+    await this.#watch?.close()
     const parts = this.#parts
     // Nothing is left open by what could not open.
     const door = await this.#opening?.catch(() => undefined)
