@@ -11,7 +11,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 
 export interface DirectAnswer {
-  /** Names and values in turns, beside those that Node adds. */
+  /** Names and values in turns, before those that every answer has. */
   readonly headers: readonly string[]
   /** JSON in UTF-8, each byte as a character: it is written with the headers, in one piece. */
   readonly body: string
@@ -46,6 +46,8 @@ export function addDirect(app: FastifyInstance, direct: Direct): void {
 }
 
 function send(response: ServerResponse, { headers, body }: DirectAnswer): void {
-  response.writeHead(200, ['content-type', JSON_TYPE, 'content-length', String(body.length), ...headers])
+  const length = String(body.length)
+  // In the order of the framework.
+  response.writeHead(200, [...headers, 'content-type', JSON_TYPE, 'content-length', length])
   response.end(body, 'latin1')
 }

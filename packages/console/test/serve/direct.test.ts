@@ -12,6 +12,8 @@ import { testTables } from '../helpers/tables.js'
 interface Got {
   readonly status: number | undefined
   readonly headers: http.IncomingHttpHeaders
+  /** Their names, as they came. */
+  readonly names: readonly string[]
   readonly body: string
 }
 
@@ -21,7 +23,8 @@ async function get(url: string, headers: Record<string, string> = {}): Promise<G
   let body = ''
   for await (const piece of response.setEncoding('utf8') as AsyncIterable<string>) body += piece
   const { date: _date, ...others } = response.headers
-  return { status: response.statusCode, headers: others, body }
+  const names = response.rawHeaders.filter((_text, i) => i % 2 === 0)
+  return { status: response.statusCode, headers: others, names, body }
 }
 
 /** With one character encoded, which only the framework reads. */
