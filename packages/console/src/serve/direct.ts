@@ -22,8 +22,16 @@ export type Direct = (request: IncomingMessage, url: string) => DirectAnswer | u
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 
-/** Offers requests to `direct` before the framework gets them, until the server closes. */
-export function addDirect(app: FastifyInstance, direct: Direct): void {
+/**
+ * Offers requests to `direct` before the framework gets them, until the server closes.
+ *
+ * @param onAnswer called before an answer is sent
+ */
+export function addDirect(
+  app: FastifyInstance,
+  direct: Direct,
+  onAnswer: (response: ServerResponse) => void,
+): void {
   const { server } = app
   const [through] = server.listeners('request') as ((
     request: IncomingMessage,
@@ -40,8 +48,10 @@ export function addDirect(app: FastifyInstance, direct: Direct): void {
     // Without a socket it waits for the answer to an earlier request.
     const isUsual = isOpen && request.method === 'GET' && response.socket !== null
     const answer = isUsual ? direct(request, request.url ?? '') : undefined
-    if (answer) send(response, answer)
-    else through(request, response)
+    if (answer) {
+      onAnswer(response)
+      send(response, answer)
+    } else through(request, response)
   })
 }
 

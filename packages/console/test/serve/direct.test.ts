@@ -114,6 +114,17 @@ test('requests in one piece are answered in their order, whoever answers them', 
   assert.equal(text.match(/HTTP\/1.1 (200|404)/g)?.length, 6)
 })
 
+test('what follows a request and is none gets no answer of its own', async (t) => {
+  const { url } = await testService(t, { fronts: 0 })
+  for (const path of ['/lookup/1.1.1.1', encoded('/lookup/1.1.1.1')]) {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').setEncoding('utf8')
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n`)
+    let text = ''
+    for await (const piece of socket as AsyncIterable<string>) text += piece
+    assert.deepEqual(text.match(/HTTP\/1.1 \d+/g), ['HTTP/1.1 200'], path)
+  }
+})
+
 test('a service that stops answers no more than what is under way', async (t) => {
   const { url, service } = await testService(t, { fronts: 0 })
   const socket = connect(Number(new URL(url).port), '127.0.0.1').setEncoding('utf8')
