@@ -11,7 +11,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 
 export interface DirectAnswer {
-  /** Names and values in turns, beside those that Node adds. */
+  /** Names and values in turns, before those that every answer has. */
   readonly headers: readonly string[]
   /** JSON in UTF-8, each byte as a character: it is written with the headers, in one piece. */
   readonly body: string
@@ -22,8 +22,16 @@ export type Direct = (request: IncomingMessage, url: string) => DirectAnswer | u
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 
-/** Offers requests to `direct` before the framework gets them, until the server closes. */
-export function addDirect(app: FastifyInstance, direct: Direct): void {
+/**
+ * Offers requests to `direct` before the framework gets them, until the server closes.
+ *
+ * @param onAnswer called before an answer is sent
+ */
+export function addDirect(
+  app: FastifyInstance,
+  direct: Direct,
+  onAnswer: (response: ServerResponse) => void,
+): void {
   const { server } = app
   const [through] = server.listeners('request') as ((
     request: IncomingMessage,
@@ -40,12 +48,16 @@ export function addDirect(app: FastifyInstance, direct: Direct): void {
     // Without a socket it waits for the answer to an earlier request.
     const isUsual = isOpen && request.method === 'GET' && response.socket !== null
     const answer = isUsual ? direct(request, request.url ?? '') : undefined
-    if (answer) send(response, answer)
-    else through(request, response)
+    if (answer) {
+      onAnswer(response)
+      send(response, answer)
+    } else through(request, response)
   })
 }
 
 function send(response: ServerResponse, { headers, body }: DirectAnswer): void {
-  response.writeHead(200, ['content-type', JSON_TYPE, 'content-length', String(body.length), ...headers])
+  const length = String(body.length)
+  // In the order of the framework.
+  response.writeHead(200, [...headers, 'content-type', JSON_TYPE, 'content-length', length])
   response.end(body, 'latin1')
 }

@@ -106,7 +106,8 @@ export function createServer({
     })
   })
   addRoutes(app)
-  if (direct) addDirect(app, direct)
+  // What follows an answer on its connection and is no request breaks off, whoever answered.
+  if (direct) addDirect(app, direct, (response) => underWay.add(response.socket as Socket, response))
   return app
 }
 

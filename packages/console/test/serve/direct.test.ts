@@ -12,6 +12,8 @@ import { testTables } from '../helpers/tables.js'
 interface Got {
   readonly status: number | undefined
   readonly headers: http.IncomingHttpHeaders
+  /** Their names, as they came. */
+  readonly names: readonly string[]
   readonly body: string
 }
 
@@ -21,7 +23,8 @@ async function get(url: string, headers: Record<string, string> = {}): Promise<G
   let body = ''
   for await (const piece of response.setEncoding('utf8') as AsyncIterable<string>) body += piece
   const { date: _date, ...others } = response.headers
-  return { status: response.statusCode, headers: others, body }
+  const names = response.rawHeaders.filter((_text, i) => i % 2 === 0)
+  return { status: response.statusCode, headers: others, names, body }
 }
 
 /** With one character encoded, which only the framework reads. */
@@ -109,6 +112,17 @@ test('requests in one piece are answered in their order, whoever answers them', 
     ],
   )
   assert.equal(text.match(/HTTP\/1.1 (200|404)/g)?.length, 6)
+})
+
+test('what follows a request and is none gets no answer of its own', async (t) => {
+  const { url } = await testService(t, { fronts: 0 })
+  for (const path of ['/lookup/1.1.1.1', encoded('/lookup/1.1.1.1')]) {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').setEncoding('utf8')
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n`)
+    let text = ''
+    for await (const piece of socket as AsyncIterable<string>) text += piece
+    assert.deepEqual(text.match(/HTTP\/1.1 \d+/g), ['HTTP/1.1 200'], path)
+  }
 })
 
 test('a service that stops answers no more than what is under way', async (t) => {

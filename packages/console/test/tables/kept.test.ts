@@ -292,6 +292,8 @@ test(`killed ${KILLS} times under changes, it has all that it acknowledged, in o
     }
     const exited = once(child, 'exit')
     let isOver = false
+    let told: () => void = () => undefined
+    const answered = new Promise<void>((resolve) => (told = resolve))
     const client = async (name: string) => {
       for (let i = 0; !isOver; i++) {
         const batch = Array.from({ length: i % 3 === 0 ? 20 : 1 }, (_, at) => ({
@@ -309,6 +311,7 @@ test(`killed ${KILLS} times under changes, it has all that it acknowledged, in o
             ndjson(batch),
           )
           if (status !== 200) continue
+          told()
           for (const answer of lines(text) as { key: string; version?: number }[]) {
             const change = batch.findLast(({ key }) => key === answer.key)
             if (!change) continue
@@ -326,7 +329,9 @@ test(`killed ${KILLS} times under changes, it has all that it acknowledged, in o
       }
     }
     const clients = ['a', 'b', 'c'].map(client)
-    // Any moment will do: what was acknowledged by then is checked.
+    // A fresh process may take long to its first answer. From then on any moment will do.
+    await Promise.race([answered, exited])
+    assert.equal(child.exitCode, null, 'it runs until it is killed')
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 250))
     child.kill('SIGKILL')
     await exited
