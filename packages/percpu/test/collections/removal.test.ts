@@ -388,8 +388,11 @@ describe('removing', () => {
       const messages = on(worker, 'message', { signal: AbortSignal.timeout(10_000) })
       const next = async (): Promise<unknown> => ((await messages.next()).value as unknown[])[0]
       assert.equal(await next(), 'ready')
-      if (does === 'blocks')
+      if (does === 'blocks') {
         while (machine.ring('r', { value: 'i32' }).report().receivers.length === 0) await turn()
+        // It looks once more whether the ring is there before it sleeps.
+        await new Promise((resolve) => setTimeout(resolve, 200))
+      }
       await machine.remove('ring', 'r', { timeout: 20_000 })
       await machine.remove('map', 'm', { timeout: 5000 })
       const other = machine.map('other', { key: 'i32', value: 'i32' })
