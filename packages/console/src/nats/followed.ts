@@ -35,15 +35,20 @@ export class FollowedTables {
   /** Those that clients see: all of it is there. */
   readonly #seen: Map<string, Table>
   readonly #tables = new Map<string, Table>()
+  /** Kinds of keys of tables that are gone. */
+  readonly #dropped = new Map<string, TableSpec['keys']>()
+  readonly #onList: () => void
   readonly #marks = new Map<string, LoadMark>()
   /** Names that are no key of a table: deleted, of ranges, of the tables themselves, or unknown. */
   readonly #others = new Set<string>()
   /** Whether a table was made that may have entries from before: they are not in it. */
   hasStrays = false
 
-  constructor(machine: Machine, seen: Map<string, Table>) {
+  /** @param onList called when clients see another table, or one less */
+  constructor(machine: Machine, seen: Map<string, Table>, onList: () => void) {
     this.#machine = machine
     this.#seen = seen
+    this.#onList = onList
   }
 
   /** How many names the bucket has, by what was heard of it. */
@@ -182,13 +187,16 @@ export class FollowedTables {
     const table = entry && this.#tables.get(entry.table)
     if (!table || this.#seen.has(table.name) || this.#marks.get(table.name)?.done !== true) return undefined
     this.#seen.set(table.name, table)
+    this.#onList()
     return table
   }
 
   #make(spec: TableSpec): void {
     const known = this.#tables.get(spec.name)
     if (known && known.spec.keys === spec.keys && known.spec.isRange === spec.isRange) return
-    if (known)
+    // The map of a table that is gone keeps its kind of keys.
+    const keys = this.#dropped.get(spec.name) ?? spec.keys
+    if (known !== undefined || keys !== spec.keys)
       throw new BucketError(`table ${spec.name} of the bucket has another kind of keys now: start anew`)
     this.#tables.set(spec.name, new Table(this.#machine, spec))
     for (const name of this.#others) {
@@ -198,9 +206,12 @@ export class FollowedTables {
   }
   /** Its map stays, without anything in it: another table of this name takes it. */
   #drop(name: string): void {
-    this.#tables.get(name)?.map.clear()
+    const table = this.#tables.get(name)
+    if (!table) return
+    table.map.clear()
+    this.#dropped.set(name, table.spec.keys)
     this.#tables.delete(name)
-    this.#seen.delete(name)
+    if (this.#seen.delete(name)) this.#onList()
   }
 
   /** Where there is no room, what was replaced before is waited for. */

@@ -19,6 +19,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Machine } from 'percpu'
 import { eventOf, type History } from '../tables/history.js'
+import type { PlaceWords } from '../tables/place.js'
 import type { Table } from '../tables/table.js'
 import type { Bucket, BucketState, Heard, Watch } from './bucket.js'
 import { FollowedTables, type LoadMark } from './followed.js'
@@ -29,11 +30,11 @@ export interface FollowerOptions {
   /** Filled with the tables that clients may see. */
   readonly tables: Map<string, Table>
   readonly history: History
+  /** Told of where the tables are. */
+  readonly place: PlaceWords
   readonly logger: Pick<Logger, 'info' | 'warn'>
   /** Told of changes that were made. */
   readonly onMade: (table: Table, count: number) => void
-  /** The tables were compared with the whole bucket, and changed without telling each change. */
-  readonly onReset: () => void
 }
 
 /** Changes that are applied although more are known to come. */
@@ -75,7 +76,8 @@ export class Follower {
 
   constructor(options: FollowerOptions) {
     this.#options = options
-    this.#followed = new FollowedTables(options.machine, options.tables)
+    const { machine, tables, place } = options
+    this.#followed = new FollowedTables(machine, tables, () => place.countList())
   }
 
   /** The revision of the bucket which the tables are at. */
@@ -213,7 +215,9 @@ export class Follower {
   }
 
   async #replace({ created, last }: BucketState, revision: number, onFirst: () => void): Promise<void> {
-    const { history, logger, onReset, tables } = this.#options
+    const { history, logger, tables, place } = this.#options
+    const sequence = Math.max(revision, last)
+    place.begin(sequence)
     const all = [...(this.#whole?.values() ?? [])].sort((one, other) => one.revision - other.revision)
     this.#isApplying = true
     const isChanged = await this.#followed.replace(all).finally(() => (this.#isApplying = false))
@@ -222,18 +226,18 @@ export class Follower {
     this.#wantsWhole = false
     this.#created = created
     // What was there before the watch began has come, or is gone.
-    this.#moveTo(Math.max(revision, last))
+    this.#moveTo(sequence)
     if (!isFirst && !isChanged && history.last === this.#sequence) return
     history.startAt(this.#sequence)
-    onReset()
     const sizes = [...tables.values()].map(({ name, size }) => ({ name, entries: size }))
     logger.info({ sequence: this.#sequence, tables: sizes }, 'tables read from the bucket')
     onFirst()
   }
 
   async #apply(isThere: boolean): Promise<void> {
-    const { history, onMade } = this.#options
+    const { history, place, onMade } = this.#options
     const batch = this.#pending
+    place.begin(batch.at(-1)?.revision ?? 0)
     this.#isApplying = true
     const made = await this.#followed.apply(batch).finally(() => (this.#isApplying = false))
     this.#pending = []
@@ -254,6 +258,7 @@ export class Follower {
   }
   #moveTo(sequence: number): void {
     this.#sequence = sequence
+    this.#options.place.moveTo(sequence)
     this.#caughtUpAt = performance.now()
     for (const { sequence: awaited, end } of this.#waiters) if (awaited <= sequence) end(true)
   }

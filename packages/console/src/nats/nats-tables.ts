@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { Refusal } from '../serve/refusal.js'
+import type { Place, PlaceWords } from '../tables/place.js'
 import type { TableSource } from '../tables/source.js'
 import type { Changes } from '../tables/request.js'
 import { Bucket, TIMEOUT_MILLISECONDS, type BucketOptions } from './bucket.js'
@@ -15,13 +16,17 @@ export interface NatsOptions extends BucketOptions {
 }
 const PATIENCE_MILLISECONDS = 10_000
 
-export class NatsTables {
+/** Its place: this thread makes the changes, so it knows of all that it shows. */
+export class NatsTables implements Place {
   readonly #bucket: Bucket
   readonly #follower: Follower
   readonly #writer: BucketWriter
   readonly #options: NatsOptions
+  readonly words: PlaceWords
+  readonly knowsTables = true
 
-  private constructor(bucket: Bucket, follower: Follower, options: NatsOptions) {
+  private constructor(bucket: Bucket, follower: Follower, words: PlaceWords, options: NatsOptions) {
+    this.words = words
     this.#bucket = bucket
     this.#follower = follower
     this.#options = options
@@ -36,7 +41,7 @@ export class NatsTables {
   static async open(options: NatsOptions, following: Omit<FollowerOptions, 'bucket'>): Promise<NatsTables> {
     const bucket = await Bucket.open(options)
     const follower = new Follower({ bucket, ...following })
-    const tables = new NatsTables(bucket, follower, options)
+    const tables = new NatsTables(bucket, follower, following.place, options)
     try {
       await follower.start()
     } catch (error) {
@@ -72,7 +77,12 @@ export class NatsTables {
     }
   }
 
-  /** Waits until the tables are at a revision. @throws Refusal */
+  get newest(): number {
+    return this.words.newest
+  }
+  learnTables(): Promise<void> {
+    return Promise.resolve()
+  }
   async reach(sequence: number): Promise<void> {
     const { timeoutMilliseconds = TIMEOUT_MILLISECONDS } = this.#options
     if (await this.#follower.reached(sequence, timeoutMilliseconds)) return

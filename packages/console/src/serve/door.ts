@@ -84,7 +84,7 @@ async function openFronts(options: DoorOptions): Promise<Door> {
     window: windowOf(pool),
   }
   const fronts = new Fronts<LookupQuestions>({
-    ...{ machine, port, setup, logger, onFailed },
+    ...{ machine, port, setup: () => setup, logger, onFailed },
     module: new URL('./front-worker.js', import.meta.url),
     count: options.fronts,
     answers: answersOf(options),

@@ -37,7 +37,7 @@ export interface FrontsOptions<Q extends Questions> {
   readonly count: number
   readonly port: number
   /** What a thread is told at its start, beside what is told here. */
-  readonly setup: OwnSetup
+  readonly setup: () => OwnSetup
   readonly answers: Answers<Q>
   readonly logger: Logger
   /** No thread listens any more, and none can be started. */
@@ -147,7 +147,7 @@ export class Fronts<Q extends Questions> implements Crew {
   async #start(place: number, attempt = 1): Promise<void> {
     const { machine, module, setup, answers, logger } = this.#options
     const front = new Front(machine, logger, module, {
-      ...{ ...setup, handle: machine.handle, port: this.#port },
+      ...{ ...setup(), handle: machine.handle, port: this.#port },
       isShared: this.wanted > 1,
       logLevel: logger.level,
     })

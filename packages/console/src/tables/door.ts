@@ -11,10 +11,11 @@ import { ThreadWatch } from '../serve/thread-watch.js'
 import { addWebRoutes } from '../web/routes.js'
 import { machineSource } from '../web/source.js'
 import { ChangeStreams } from './events.js'
-import type { TableFrontSetup, TableQuestions } from './front-protocol.js'
-import type { History } from './history.js'
+import type { TableFrontSetup, TableQuestions, Told } from './front-protocol.js'
+import type { Follower, History } from './history.js'
 import { readsIn, type TableMetrics } from './metrics.js'
-import { createTableServer, type Health, type Place, type TableContext } from './routes.js'
+import type { Place, PlaceWords, TableList } from './place.js'
+import { createTableServer, type Health, type TableContext } from './routes.js'
 import type { Table } from './table.js'
 import type { Token } from './token.js'
 import type { Changes } from './request.js'
@@ -33,8 +34,8 @@ export interface DoorOptions {
   readonly historyBytes: number
   readonly metrics: TableMetrics
   readonly sequence: () => number
-  /** Where others make changes, too. */
-  readonly place?: Place | undefined
+  /** Where other nodes make changes, too. */
+  readonly place?: (Place & { readonly words: PlaceWords }) | undefined
   readonly health: () => Health
   readonly bodyLimit: number
   readonly timeoutMilliseconds: number
@@ -51,8 +52,6 @@ export interface Door {
   readonly workers: { readonly listening: number; readonly wanted: number }
   /** Who follows changes in this thread. */
   readonly clients: number
-  /** Ends what clients follow: they come back. */
-  endStreams(): void
   /** Stops accepting, and lets requests in flight finish for a while. */
   close(): Promise<void>
 }
@@ -60,8 +59,7 @@ export interface Door {
 /** Listens. @throws what listening throws; WorkerLostError. Nothing is left running. */
 export function openDoor(options: DoorOptions): Promise<Door> {
   const { workers, logger } = options
-  // Tables that other nodes make would not be known to threads that run already.
-  if (workers <= 1 || options.place) return openHere(options)
+  if (workers <= 1) return openHere(options)
   if (canSharePort()) return openFronts(options)
   logger.info({ node: process.version }, 'one thread accepts connections: several need Node 23.1')
   return openHere(options)
@@ -88,7 +86,6 @@ async function openHere(options: DoorOptions): Promise<Door> {
     get clients() {
       return streams.clients
     },
-    endStreams: () => streams.close(),
     close() {
       streams.close()
       return closeServer(app)
@@ -116,24 +113,21 @@ async function openFronts(options: DoorOptions): Promise<Door> {
       return { listening: fronts.listening, wanted: fronts.wanted }
     },
     clients: 0,
-    // Only a bucket needs it, and has one thread.
-    endStreams: () => undefined,
     close,
   }
 }
 
 /** Threads that accept connections. None is started. */
-export function tableFronts(
-  options: Omit<DoorOptions, 'place' | 'patienceMilliseconds'>,
-): Fronts<TableQuestions> {
-  const { machine, host, port, workers, token, tables, logger, onFailed } = options
-  const { bodyLimit, timeoutMilliseconds } = options
-  const setup: OwnSetup<TableFrontSetup> = {
+export function tableFronts(options: Omit<DoorOptions, 'patienceMilliseconds'>): Fronts<TableQuestions> {
+  const { machine, host, port, workers, token, logger, onFailed } = options
+  const { bodyLimit, timeoutMilliseconds, place } = options
+  const setup = (): OwnSetup<TableFrontSetup> => ({
     ...{ host, bodyLimit, timeoutMilliseconds },
-    specs: [...tables.values()].map(({ spec }) => spec),
+    list: listOf(options),
+    place: place?.words.memory,
     token: token.text,
     history: options.historyBytes,
-  }
+  })
   return new Fronts<TableQuestions>({
     ...{ machine, port, setup, logger, onFailed },
     module: new URL('./front-worker.js', import.meta.url),
@@ -142,11 +136,15 @@ export function tableFronts(
   })
 }
 
+function listOf({ tables, place }: Pick<DoorOptions, 'tables' | 'place'>): TableList {
+  return { lists: place?.words.lists ?? 0, specs: [...tables.values()].map(({ spec }) => spec) }
+}
+
 /** What such threads have done here. */
 function answersOf(
-  options: Pick<DoorOptions, 'tables' | 'changes' | 'feed' | 'sequence' | 'health' | 'metrics'>,
+  options: Pick<DoorOptions, 'tables' | 'changes' | 'feed' | 'place' | 'sequence' | 'health' | 'metrics'>,
 ): Answers<TableQuestions> {
-  const { tables, changes, feed, sequence, health, metrics } = options
+  const { tables, changes, feed, place, sequence, health, metrics } = options
   return {
     write({ table, operations, isAtomic }) {
       const found = tables.get(table)
@@ -155,10 +153,21 @@ function answersOf(
     },
     async follow(_asked: undefined, front: Front) {
       const kept = feed.kept()
-      const { stop } = await feed.follow(undefined, (event) => front.tell(event))
+      const follower: Follower = {
+        tell: (event) => front.tell({ event } satisfies Told),
+        restart(sequence) {
+          front.tell({ restart: sequence } satisfies Told)
+          void feed.follow(undefined, follower)
+        },
+      }
+      const { stop } = await feed.follow(undefined, follower)
       front.onGone = stop
       return kept
     },
+    async reach(sequence) {
+      await place?.reach(sequence)
+    },
+    list: () => listOf(options),
     health: () => health(),
     sequence: () => sequence(),
     async lookups(_asked, _front, fronts) {

@@ -39,8 +39,12 @@ export class ChangeStreams {
     response.once('close', () => this.#clients.delete(response))
     const stream = new ChangeStream(response)
     const isWanted = (event: ChangeEvent) => table === undefined || event.table === table
-    const { missed, last, stop } = await this.#feed.follow(after, (event) => {
-      if (isWanted(event)) stream.tell(event)
+    const { missed, last, stop } = await this.#feed.follow(after, {
+      tell(event) {
+        if (isWanted(event)) stream.tell(event)
+      },
+      // Coming back, it hears that it has to list anew.
+      restart: () => response.end(),
     })
     response.once('close', stop)
     if (response.destroyed || response.writableEnded) {

@@ -14,7 +14,11 @@ export interface ChangeEvent {
   readonly data: string
 }
 
-export type Follower = (event: ChangeEvent) => void
+export interface Follower {
+  tell(event: ChangeEvent): void
+  /** What comes now does not build on what was told: it has to come back. Told once. */
+  restart(sequence: number): void
+}
 
 /** Where changes are told. */
 export interface ChangeFeed {
@@ -23,7 +27,7 @@ export interface ChangeFeed {
    *
    * @param after undefined: none before this moment
    */
-  follow(after: number | undefined, tell: Follower): Promise<Followed>
+  follow(after: number | undefined, follower: Follower): Promise<Followed>
 }
 export interface Followed {
   /** Undefined: some of them are forgotten, or the number is of another life of the service. */
@@ -58,9 +62,14 @@ export class History implements ChangeFeed {
     return this.#last
   }
 
-  /** What was before is not known. */
+  /** What was before is not known. Nobody follows any more. */
   startAt(sequence: number): void {
     this.#forgotten = this.#last = sequence
+    this.#events = []
+    this.#first = this.#bytes = 0
+    const followers = [...this.#followers]
+    this.#followers.clear()
+    for (const follower of followers) follower.restart(sequence)
   }
 
   add(event: ChangeEvent): void {
@@ -72,7 +81,7 @@ export class History implements ChangeFeed {
       this.#events = this.#events.slice(this.#first)
       this.#first = 0
     }
-    for (const follower of this.#followers) follower(event)
+    for (const follower of this.#followers) follower.tell(event)
   }
 
   /** All that is kept, and the number of the last change that is not. */
@@ -91,11 +100,11 @@ export class History implements ChangeFeed {
     return this.#events.slice(low)
   }
 
-  follow(after: number | undefined, tell: Follower): Promise<Followed> {
-    this.#followers.add(tell)
+  follow(after: number | undefined, follower: Follower): Promise<Followed> {
+    this.#followers.add(follower)
     const last = this.#last
     const missed = after === undefined ? [] : after > last ? undefined : this.after(after)
-    return Promise.resolve({ missed, last, stop: () => void this.#followers.delete(tell) })
+    return Promise.resolve({ missed, last, stop: () => void this.#followers.delete(follower) })
   }
 
   #forget(): void {

@@ -14,17 +14,12 @@ import { checkParameters, pageJson } from './listing.js'
 import { conditionOf, etagOf, rangeInPath, refusalOf, valueOf, versionIn } from './operations.js'
 import { MAX_VALUE_BYTES, type Row, type Table } from './table.js'
 import type { RequestMetrics } from './metrics.js'
+import type { Place } from './place.js'
 import type { Changes } from './request.js'
 
 export interface Health {
   readonly isAlive: boolean
   readonly body: object
-}
-
-export interface Place {
-  readonly sequence: number
-  /** Waits for the change of a sequence number. @throws Refusal */
-  reach(sequence: number): Promise<void>
 }
 
 export interface TableContext {
@@ -37,7 +32,7 @@ export interface TableContext {
   readonly mayWrite: (authorization: string | undefined) => boolean
   /** Sequence number of the last change. */
   readonly sequence: () => number | Promise<number>
-  /** Where others make changes, too: which change this node is at. */
+  /** Where other nodes make changes, too. */
   readonly place?: Place | undefined
   readonly health: () => Promise<Health> | Health
   /** What GET /metrics shows. */
@@ -162,8 +157,8 @@ function addRoutes(app: FastifyInstance, context: TableContext): void {
 const SEQUENCE = 'x-percpu-sequence'
 
 /**
- * A client of several nodes goes forward only: each answer says up to which change its node is, and
- * a request may say from which one on it wants its answer.
+ * A client of several nodes goes forward only: each answer says up to which change it may be, and a
+ * request may say from which one on it wants its answer.
  */
 function addSequences(app: FastifyInstance, place: Place): void {
   app.addHook('onRequest', async (request, reply) => {
@@ -172,15 +167,16 @@ function addSequences(app: FastifyInstance, place: Place): void {
       if (typeof text === 'string' && !/^\d{1,16}$/.test(text))
         throw new Refusal(400, 'BAD_QUERY', `${SEQUENCE} '${shorten(text)}' is no sequence number`)
       if (text !== undefined) await place.reach(Number(text))
+      if (!place.knowsTables) await place.learnTables()
     } catch (error) {
       if (error instanceof Refusal) return refuse(reply, error)
       throw error
     }
-    reply.header(SEQUENCE, place.sequence)
+    reply.header(SEQUENCE, place.newest)
   })
-  // A change has been applied meanwhile.
+  // A change has been applied meanwhile, and what was read may be later.
   app.addHook('onSend', async (_request, reply) => {
-    reply.header(SEQUENCE, place.sequence)
+    reply.header(SEQUENCE, place.newest)
   })
 }
 
@@ -236,9 +232,9 @@ const PLAIN_ROW = /^\/tables\/([\w-]+)\/([\w.:-]+)$/
 const DIRECT_BYTES = 16_384
 
 /** Answers keys that a table has, of small values, where no header changes the answer. */
-function directReads({ tables, metrics, place }: TableContext): Direct | undefined {
-  if (place) return undefined
+function directReads({ tables, metrics, place }: TableContext): Direct {
   return ({ headers }, url) => {
+    if (place && (headers[SEQUENCE] !== undefined || !place.knowsTables)) return undefined
     const [, name = '', text = ''] = PLAIN_ROW.exec(url) ?? []
     const table = tables.get(name)
     const key = table?.codec.parse(text)
@@ -246,8 +242,12 @@ function directReads({ tables, metrics, place }: TableContext): Direct | undefin
     const row = table.get(key)
     if (!row || row.value.length > DIRECT_BYTES || headers['if-none-match'] !== undefined) return undefined
     metrics.countRead(name, 'found')
+    const at = place ? [SEQUENCE, String(place.newest)] : []
     const range = table.spec.isRange ? ['content-range-of', rangeText(table, row)] : []
-    return { headers: ['etag', etagOf(row.version), ...range], body: row.value.toString('latin1') }
+    return {
+      headers: [...at, 'etag', etagOf(row.version), ...range],
+      body: row.value.toString('latin1'),
+    }
   }
 }
 

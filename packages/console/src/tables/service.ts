@@ -25,6 +25,7 @@ import { History } from './history.js'
 import { loadRows } from './load.js'
 import { relieve, reserve } from './memory.js'
 import { TableMetrics } from './metrics.js'
+import { PlaceWords } from './place.js'
 import { recoverTables } from './recover.js'
 import { takeSnapshot } from './snapshot.js'
 import { Snapshots } from './snapshots.js'
@@ -254,10 +255,8 @@ export class TableService {
     if (!options) return undefined
     const { NatsTables } = await import('../nats/nats-tables.js')
     return (this.#nats = await NatsTables.open(options, {
-      ...{ machine: this.machine, tables, history, logger },
+      ...{ machine: this.machine, tables, history, logger, place: new PlaceWords() },
       onMade: (table, count) => metrics.writes.inc({ table: table.name }, count),
-      // They come back, and hear that they have to list anew.
-      onReset: () => this.#parts?.door?.endStreams(),
     }))
   }
 

@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test'
 import { jetstream } from '@nats-io/jetstream'
 import { Kvm, type KV } from '@nats-io/kv'
 import { connect } from '@nats-io/transport-node'
-import { tableSources, type Table } from 'percpu-console'
+import { canSharePort, tableSources, type Table } from 'percpu-console'
 import { temporaryFolder } from './files.js'
 import { Link, type NatsServer } from './nats.js'
 import { CSV_FORMAT, startTables, type TestTables, type TestTablesOptions } from './tables.js'
@@ -16,7 +16,10 @@ export interface TestNode extends TestTables {
 export const BUCKET = 'tables'
 export const TIMEOUT = 1000
 
-/** With tables of these files, behind a link of its own. Closed after the test. */
+/**
+ * With tables of these files, behind a link of its own; two threads answer requests where that is
+ * possible. Closed after the test.
+ */
 export async function startNode(
   t: TestContext,
   server: NatsServer,
@@ -30,6 +33,7 @@ export async function startNode(
   const node = await startTables(t, folder, {
     sources,
     memory: '32 MiB',
+    workers: canSharePort() ? 2 : 1,
     nats: { url: link.url, bucket: BUCKET, timeoutMilliseconds: TIMEOUT, ...nats },
     ...more,
   })

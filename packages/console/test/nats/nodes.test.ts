@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { test } from 'node:test'
+import { canSharePort } from 'percpu-console'
 import { NatsServer, until, noNats } from '../helpers/nats.js'
 import { bucketContents, contentsOf, openBucket, startNode, type TestNode } from '../helpers/nodes.js'
 import { lines, ndjson, USERS, NETS } from '../helpers/tables.js'
@@ -23,6 +24,11 @@ test('three nodes', { skip: noNats() }, async (t) => {
     for (const { ask } of nodes) {
       assert.deepEqual((await ask('GET', '/tables/users/bob')).json, { name: 'Bob', city: 'Rome' })
       assert.deepEqual((await ask('GET', '/tables/nets/10.0.2.77')).json, { owner: 'office' })
+    }
+    const threads = canSharePort() ? 2 : 1
+    for (const { ask } of nodes) {
+      const { workers } = (await ask('GET', '/health')).json as { workers: unknown }
+      assert.deepEqual(workers, { listening: threads, wanted: threads })
     }
     // One that comes later needs no files.
     const late = await startNode(t, server)
@@ -48,6 +54,51 @@ test('three nodes', { skip: noNats() }, async (t) => {
     const ahead = await other.ask('GET', '/tables/users/dan', undefined, { 'x-percpu-sequence': '999999' })
     assert.equal(ahead.status, 503)
     assert.equal((ahead.json as { code: string }).code, 'BEHIND')
+  })
+
+  await t.test('who carries its number never goes back, whichever threads of the nodes it asks', async () => {
+    const [one, other] = nodes as [TestNode, TestNode]
+    let isOver = false
+    const count = async () => {
+      for (let i = 0; !isOver; i++) await one.ask('PUT', '/tables/users/clock', String(i))
+    }
+    const counting = count()
+    let [sequence, last] = [0, -1]
+    for (let i = 0; i < 300; i++) {
+      const { service } = i % 2 === 0 ? one : other
+      const read = await askAnew(`${service.url}/tables/users/clock`, sequence)
+      if (read.status === 404 && last === -1) continue
+      assert.equal(read.status, 200)
+      assert.ok(Number(read.text) >= last, `${read.text} after ${last}`)
+      assert.ok(read.sequence >= sequence && read.sequence >= read.version)
+      ;[sequence, last] = [read.sequence, Number(read.text)]
+    }
+    isOver = true
+    await counting
+    assert.ok(last > 0)
+  })
+
+  await t.test('a table that comes later, goes, and comes as another one is so to all threads', async (t) => {
+    const late = await startNode(t, server, {
+      files: { 'late.csv': 'id,name\n1,one\n' },
+      keys: ['late:id'],
+    })
+    const { kv } = await openBucket(t, server)
+    const ask = async (path: string, sequence: number) =>
+      Promise.all(
+        nodes.flatMap(({ service }) =>
+          Array.from({ length: 6 }, () => askAnew(`${service.url}${path}`, sequence)),
+        ),
+      )
+    const { version } = (await late.ask('PUT', '/tables/late/2', '"two"')).json as { version: number }
+    for (const { text } of await ask('/tables/late/2', version)) assert.equal(text, '"two"')
+    for (const { text } of await ask('/tables/late/1', version)) assert.equal(text, '{"name":"one"}')
+    for (const name of ['late.k.Mg', 'late.k.MQ']) await kv.delete(name)
+    const gone = await kv.put('late.spec', '')
+    for (const { text } of await ask('/tables/late/2', gone)) assert.match(text, /NO_SUCH_TABLE/)
+    const spec = JSON.stringify({ keys: 'text', isRange: false })
+    const again = await kv.put('late.spec', spec)
+    for (const { text } of await ask('/tables/late/2', again)) assert.match(text, /NO_SUCH_KEY/)
   })
 
   await t.test('conditions hold in the bucket, whichever node is asked', async () => {
@@ -162,6 +213,19 @@ test('three nodes', { skip: noNats() }, async (t) => {
     assert.equal((atomic.json as { code: string }).code, 'NOT_SUPPORTED')
   })
 })
+
+/** Asks by a connection of its own: the thread that answers is any. */
+async function askAnew(url: string, sequence: number) {
+  const request = get(url, { agent: false, headers: { 'x-percpu-sequence': String(sequence) } })
+  const [response] = (await once(request, 'response')) as [IncomingMessage]
+  let text = ''
+  for await (const piece of response.setEncoding('utf8')) text += String(piece)
+  return {
+    ...{ status: response.statusCode, text },
+    sequence: Number(response.headers['x-percpu-sequence']),
+    version: Number(response.headers.etag?.slice(1, -1) ?? 0),
+  }
+}
 
 /** The next changes after a number, as they are told. */
 async function changes(url: string, after: number, count: number): Promise<readonly string[]> {

@@ -5,6 +5,8 @@
  * NATS_SECONDS=60 is the long form.
  */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Bucket, type KV } from '@nats-io/kv'
@@ -171,13 +173,26 @@ test('nodes that were cut off', { skip: noNats() }, async (t) => {
   })
 
   await t.test('a bucket that is deleted, and made anew', async () => {
+    const following = get(`${two.service.url}/changes`, { agent: false })
+    const [changes] = (await once(following, 'response')) as [IncomingMessage]
+    let text = ''
+    changes.setEncoding('utf8').on('data', (piece: string) => (text += piece))
     await kv.destroy()
     assert.equal(codeOf(await one.ask('PUT', '/tables/things/x', '1')), 'CUT_OFF')
     assert.equal((await one.ask('GET', '/tables/things/later')).text, '1')
     const anew = await kvm.create('tables', { history: 8 })
-    const again = await startNode(t, server, options)
-    await again.ask('PUT', '/tables/things/x', '"new"')
-    await converged(anew, [...nodes, again])
+    const newcomer = await startNode(t, server, options)
+    await newcomer.ask('PUT', '/tables/things/x', '"new"')
+    await converged(anew, [...nodes, newcomer])
     assert.equal((await two.ask('PUT', '/tables/things/y', '1')).status, 201)
+    // Who followed is ended, comes back, and hears that it has to list anew.
+    if (!changes.complete) await once(changes, 'end')
+    const id = /^id: (\d+)$/m.exec(text)?.[1] ?? ''
+    const headers = { 'last-event-id': id }
+    const back = get(`${two.service.url}/changes`, { agent: false, headers })
+    const [again] = (await once(back, 'response')) as [IncomingMessage]
+    const [first] = (await once(again.setEncoding('utf8'), 'data')) as [string]
+    assert.match(first, /^event: reset\n/)
+    back.destroy()
   })
 })
