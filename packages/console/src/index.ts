@@ -39,6 +39,9 @@ export { Crew } from './lookup/crew.js'
 export { askService } from './lookup/remote.js'
 export { openOutput } from './lookup/output.js'
 export type { BatchFormat, BatchResult } from './lookup/protocol.js'
+export { readPart } from './lookup/file-part.js'
+export { PartError } from './lookup/jobs.js'
+export { answerParts } from './lookup/parts.js'
 export { LineSplitter, MAX_LINE_BYTES } from './lookup/split.js'
 export {
   answerStream,

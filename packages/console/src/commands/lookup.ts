@@ -2,16 +2,19 @@
  * `percpu lookup`: addresses from files or standard input, answers in the same order, on all cores.
  */
 import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { parseAddress } from '../address/parse.js'
 import type { AddressRules } from '../address/rules.js'
 import { FileError } from '../errors.js'
-import { Crew } from '../lookup/crew.js'
+import { hasMark } from '../lookup/byte-order-mark.js'
+import { Crew, OWN_BYTES } from '../lookup/crew.js'
+import { PartError } from '../lookup/jobs.js'
 import { openOutput } from '../lookup/output.js'
-import { ReaderGoneError, type OutputSink } from '../lookup/sinks.js'
+import { answerParts } from '../lookup/parts.js'
+import { ReaderGoneError, writeError, type OutputSink } from '../lookup/sinks.js'
 import { askService } from '../lookup/remote.js'
-import { answerStream, type InputFormat } from '../lookup/stream.js'
+import { answerStream, type InputFormat, type StreamOptions } from '../lookup/stream.js'
 import { fieldsOf, USUAL_FORMAT } from '../table/format.js'
 import { bytesOf } from '../table/load.js'
 import type { SkippedLines } from '../table/problems.js'
@@ -77,10 +80,51 @@ async function answerHere(options: LookupOptions, files: TableFiles, sink: Outpu
   const crew = new Crew({ ipv4, ipv6, fields, rules, workers, memory })
   const how = { format, batchBytes: BATCH_BYTES, window: workers * WINDOW }
   try {
-    for (const input of inputs)
+    for (const input of inputs) {
+      if (await answerFile(crew, input, output, sink, how)) continue
       await withInput(input, output, (pieces) => answerStream(crew, pieces, sink, how))
+    }
   } finally {
     await crew.close()
+  }
+}
+
+/**
+ * Has workers read and write, if both are files that let them: a long one that is no array, and an
+ * output that has a name. Returns whether it has.
+ */
+async function answerFile(
+  crew: Crew,
+  input: string,
+  output: string | undefined,
+  sink: OutputSink,
+  { format, batchBytes, window }: StreamOptions,
+): Promise<boolean> {
+  if (input === '-' || !sink.file || format === 'json') return false
+  const handle = await open(input).catch((error: unknown) => {
+    throw inputError(input, error)
+  })
+  try {
+    const stats = await handle.stat()
+    if (!stats.isFile() || stats.size <= OWN_BYTES || (await hasMark(handle))) return false
+    const progress = bytesProgress(input, output === undefined)
+    let bytes = 0
+    const onBytes = (more: number) => progress.update((bytes += more), stats.size)
+    try {
+      const from = { descriptor: handle.fd, size: stats.size }
+      sink.file.position = await answerParts(crew, from, sink.file, {
+        ...{ format, window, onBytes },
+        partBytes: batchBytes,
+      })
+    } finally {
+      progress.stop()
+    }
+    return true
+  } catch (error) {
+    if (!(error instanceof PartError)) throw error
+    throw error.failure.while === 'reading' ? inputError(input, error) : writeError(output ?? '', error)
+  } finally {
+    await handle.close()
   }
 }
 

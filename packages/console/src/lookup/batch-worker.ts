@@ -1,13 +1,23 @@
 /** A worker of the pool: joins the machine, then answers batches until it is told to stop. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { join } from 'percpu'
+import { MalformedInputError } from '../errors.js'
 import { AddressTable } from '../table/address-table.js'
 import type { LookupTable } from '../table/lookup-table.js'
 import { unpack } from '../table/packed.js'
 import { PackedTable } from '../table/packed-table.js'
 import { answerBatch } from './answer-batch.js'
 import { AnswerWriter } from './answer.js'
-import { BATCH_LABEL, type FromWorker, type ToWorker, type WorkerSetup } from './protocol.js'
+import { readPart, writeAt } from './file-part.js'
+import {
+  BATCH_LABEL,
+  type BatchFormat,
+  type BatchResult,
+  type FromWorker,
+  type PartFailure,
+  type ToWorker,
+  type WorkerSetup,
+} from './protocol.js'
 
 if (!parentPort) throw new TypeError('this module runs as a worker thread')
 const port = parentPort
@@ -30,27 +40,65 @@ function openPlace({ table: place, fields }: WorkerSetup): {
   }
   const [ipv4, ipv6] = [unpack(place.ipv4), unpack(place.ipv6)]
   if (!ipv4 || !ipv6) throw new TypeError('no packed rows')
-  return { table: new PackedTable(ipv4, ipv6, fields), hold: (work) => work() }
+  const table = new PackedTable(ipv4, ipv6, fields)
+  table.index()
+  return { table, hold: (work) => work() }
 }
 
 function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer)
 }
 
-port.on('message', (message: ToWorker) => {
-  if (message.type === 'stop') {
-    void machine.offline().then(() => port.close())
-    return
+function answer(bytes: Uint8Array, format: BatchFormat, spare: ArrayBuffer | undefined): BatchResult {
+  return machine.run(BATCH_LABEL, () =>
+    // The doorbell is answered in between, so that a long batch is not taken for a stuck worker.
+    answerBatch(writer, bytes, format, spare, () => machine.poll()),
+  )
+}
+
+/** Answers to parts that have no place yet. */
+const answers = new Map<number, Uint8Array<ArrayBuffer>>()
+/** Buffers of answers that are written. */
+const spares: ArrayBuffer[] = []
+
+/** Tells what went wrong while a part was read or written. */
+function attempt(id: number, doing: PartFailure['while'], work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    const position = error instanceof MalformedInputError ? (error.details['position'] as number) : undefined
+    send({ type: 'failed', id, failure: { while: doing, message, position } })
   }
-  void hold(() => {
-    const result = machine.run(BATCH_LABEL, () =>
-      // The doorbell is answered in between, so that a long batch is not taken for a stuck worker.
-      answerBatch(writer, new Uint8Array(message.input), message.format, message.spare, () => {
-        machine.poll()
-      }),
-    )
-    send({ type: 'done', id: message.id, ...result }, [result.buffer])
-  })
+}
+
+port.on('message', (message: ToWorker) => {
+  if (message.type === 'stop') void machine.offline().then(() => port.close())
+  else if (message.type === 'batch')
+    void hold(() => {
+      const result = answer(new Uint8Array(message.input), message.format, message.spare)
+      send({ type: 'done', id: message.id, ...result }, [result.buffer])
+    })
+  else if (message.type === 'part') {
+    const { id, part, format } = message
+    attempt(id, 'reading', () => {
+      const bytes = readPart(part)
+      void hold(() => {
+        const { buffer, ...counts } = answer(bytes, format, spares.pop())
+        answers.set(id, new Uint8Array(buffer, 0, counts.length))
+        send({ type: 'answered', id, counts })
+      })
+    })
+  } else {
+    const { id, output, position } = message
+    const bytes = answers.get(id)
+    answers.delete(id)
+    attempt(id, 'writing', () => {
+      if (bytes) writeAt(output, bytes, position)
+      send({ type: 'written', id })
+    })
+    if (bytes) spares.push(bytes.buffer)
+  }
 })
 
 send({ type: 'ready', cpu: machine.cpu, attachMilliseconds })

@@ -1,5 +1,14 @@
-/** Takes the byte-order mark of UTF-8 away that some programs write at the beginning. */
+/** The byte-order mark of UTF-8, which some programs write at the beginning. */
+import type { FileHandle } from 'node:fs/promises'
+
 const MARK = [0xef, 0xbb, 0xbf]
+
+/** Whether a file begins with a mark. */
+export async function hasMark(handle: FileHandle): Promise<boolean> {
+  const first = Buffer.alloc(MARK.length)
+  await handle.read(first, 0, first.length, 0)
+  return first.equals(Uint8Array.from(MARK))
+}
 
 /** All pieces, without a mark at their beginning. A piece may be any part of it. */
 export async function* withoutMark(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

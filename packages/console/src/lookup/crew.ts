@@ -9,12 +9,15 @@ import type { PackedRows } from '../table/packed.js'
 import { PackedTable } from '../table/packed-table.js'
 import { answerBatch } from './answer-batch.js'
 import { AnswerWriter } from './answer.js'
+import type { FilePart } from './file-part.js'
+import type { PlaceOf } from './jobs.js'
+import type { PartRunner } from './parts.js'
 import { LookupPool } from './pool.js'
 import type { BatchFormat, BatchResult } from './protocol.js'
 import type { BatchRunner } from './stream.js'
 
 /** Bytes of addresses that this thread answers: some 20 ms. */
-const OWN_BYTES = 2 ** 20
+export const OWN_BYTES = 2 ** 20
 
 export interface CrewOptions {
   readonly ipv4: PackedRows
@@ -32,7 +35,7 @@ interface Workers {
   readonly pool: LookupPool
 }
 
-export class Crew implements BatchRunner {
+export class Crew implements BatchRunner, PartRunner {
   readonly #options: CrewOptions
   readonly #writer: AnswerWriter
   #ownBytes = 0
@@ -54,6 +57,12 @@ export class Crew implements BatchRunner {
     if (this.#ownBytes <= OWN_BYTES) return answerBatch(this.#writer, bytes, format)
     this.#workers ??= this.#start()
     return this.#workers.pool.run(bytes, format, signal)
+  }
+
+  /** As the workers do it: {@link LookupPool.runPart}. */
+  runPart(part: FilePart, format: BatchFormat, output: number, place: PlaceOf): Promise<undefined> {
+    this.#workers ??= this.#start()
+    return this.#workers.pool.runPart(part, format, output, place)
   }
 
   recycle(buffer: ArrayBuffer): void {

@@ -9,6 +9,9 @@
  * reaped and replaced, and its batches go to others. The batch that it was answering has ATTEMPTS.
  * A worker that is said to be stuck gets no batches meanwhile. A batch's bytes stay here until it
  * is answered; the worker gets a copy.
+ *
+ * A part of a file is read and written by its worker. What is said here of a batch is so of a part,
+ * too. Its answers wait in the worker until they are told their place.
  */
 import { EventEmitter } from 'node:events'
 import { Worker } from 'node:worker_threads'
@@ -17,9 +20,19 @@ import { STRICT, type AddressRules } from '../address/rules.js'
 import { AbortedError, WorkerLostError } from '../errors.js'
 import type { Crew } from '../serve/thread-watch.js'
 import { USUAL_FIELDS } from '../table/format.js'
-import type { BatchFormat, BatchResult, FromWorker, TablePlace, ToWorker, WorkerSetup } from './protocol.js'
+import type { FilePart } from './file-part.js'
+import { bytesOf, errorOf, type BatchJob, type Job, type PartJob, type PlaceOf } from './jobs.js'
+import type {
+  BatchCounts,
+  BatchFormat,
+  BatchResult,
+  FromWorker,
+  TablePlace,
+  ToWorker,
+  WorkerSetup,
+} from './protocol.js'
 
-/** Batches that a worker holds at once. */
+/** Batches that a worker holds at once, beside those that it has answered. */
 const DEPTH = 2
 /** Workers that may end while they answer a batch before it is given up. */
 const ATTEMPTS = 3
@@ -60,17 +73,6 @@ interface PoolEvents {
   failed: [WorkerLostError]
 }
 
-interface Job {
-  readonly id: number
-  readonly bytes: Uint8Array<ArrayBuffer>
-  readonly format: BatchFormat
-  readonly signal: AbortSignal | undefined
-  readonly resolve: (result: BatchResult) => void
-  readonly reject: (error: Error) => void
-  /** Workers that ended while they answered it. */
-  losses: number
-}
-
 interface Place {
   readonly number: number
   worker: Worker | undefined
@@ -87,6 +89,12 @@ interface Place {
   failedStarts: number
 }
 
+/** Batches that the worker in a place has to answer. */
+function workOf({ jobs }: Place): number {
+  let count = 0
+  for (const { isAnswered } of jobs.values()) if (!isAnswered) count++
+  return count
+}
 export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
   readonly kind = 'worker'
   readonly #machine: Machine
@@ -145,7 +153,22 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
    */
   run(bytes: Uint8Array<ArrayBuffer>, format: BatchFormat, signal?: AbortSignal): Promise<BatchResult> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ id: this.#nextId++, bytes, format, signal, resolve, reject, losses: 0 })
+      const state = { id: this.#nextId++, losses: 0, isAnswered: false }
+      this.#waiting.push({ ...state, bytes, format, signal, resolve, reject })
+      this.#dispatch()
+    })
+  }
+
+  /**
+   * Has the lines that begin in a part of a file answered, and the answers written to a place of
+   * the file `output`. Both files must stay open until then.
+   *
+   * @throws PartError; what `place` throws, AbortedError, WorkerLostError
+   */
+  runPart(part: FilePart, format: BatchFormat, output: number, place: PlaceOf): Promise<undefined> {
+    return new Promise((resolve, reject) => {
+      const state = { id: this.#nextId++, losses: 0, isAnswered: false }
+      this.#waiting.push({ ...state, part, format, output, place, resolve, reject })
       this.#dispatch()
     })
   }
@@ -201,24 +224,32 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
       const place = this.#leastBusy()
       if (!place?.worker) return
       const job = this.#waiting.shift() as Job
-      if (job.signal?.aborted) {
+      if ('signal' in job && job.signal?.aborted) {
         job.reject(new AbortedError('given up before a worker took it'))
         continue
       }
       place.jobs.set(job.id, job)
-      // A copy: should the worker die, another one gets the batch.
-      const input = job.bytes.slice().buffer
-      const spare = this.#spares.pop()
-      const message: ToWorker = { type: 'batch', id: job.id, format: job.format, input, spare }
-      place.worker.postMessage(message, spare ? [input, spare] : [input])
+      this.#send(place.worker, job)
     }
+  }
+  #send(worker: Worker, job: Job): void {
+    const { id, format } = job
+    if ('part' in job) {
+      worker.postMessage({ type: 'part', id, format, part: job.part } satisfies ToWorker)
+      return
+    }
+    // A copy: should the worker die, another one gets the batch.
+    const input = job.bytes.slice().buffer
+    const spare = this.#spares.pop()
+    const message: ToWorker = { type: 'batch', id, format, input, spare }
+    worker.postMessage(message, spare ? [input, spare] : [input])
   }
 
   #leastBusy(): Place | undefined {
     let best: Place | undefined
     for (const place of this.#places) {
       if (place.cpu === undefined || place.isSuspended) continue
-      if (place.jobs.size < (best?.jobs.size ?? DEPTH)) best = place
+      if (workOf(place) < (best ? workOf(best) : DEPTH)) best = place
     }
     return best
   }
@@ -231,13 +262,35 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
     return place.number
   }
 
-  #finish(place: Place, id: number, result: BatchResult): void {
-    const job = place.jobs.get(id)
+  #hear(place: Place, message: Exclude<FromWorker, { readonly type: 'ready' }>): void {
+    const job = place.jobs.get(message.id)
     if (!job) return
-    place.jobs.delete(id)
-    place.lookups += result.answered
-    job.resolve(result)
+    if (message.type === 'answered') {
+      place.lookups += message.counts.answered
+      job.isAnswered = true
+      void this.#write(place, job as PartJob, message.counts)
+    } else {
+      place.jobs.delete(message.id)
+      if (message.type === 'done') {
+        place.lookups += message.answered
+        ;(job as BatchJob).resolve(message)
+      } else if (message.type === 'written') (job as PartJob).resolve(undefined)
+      else job.reject(errorOf(message.failure))
+    }
     this.#dispatch()
+  }
+  /** Tells the worker where the answers go, if it still has them. */
+  async #write(place: Place, job: PartJob, counts: BatchCounts): Promise<void> {
+    const { id, output } = job
+    const { worker } = place
+    try {
+      const position = await job.place(counts)
+      const isThere = place.worker === worker && place.jobs.get(id) === job
+      if (isThere) worker?.postMessage({ type: 'write', id, output, position } satisfies ToWorker)
+    } catch (error) {
+      place.jobs.delete(id)
+      job.reject(error as Error)
+    }
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -249,8 +302,8 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
     place.worker = worker
     place.threadId = worker.threadId
     worker.on('message', (message: FromWorker) => {
-      if (message.type === 'done') this.#finish(place, message.id, message)
-      else this.#isReady(place, message)
+      if (message.type === 'ready') this.#isReady(place, message)
+      else this.#hear(place, message)
     })
     worker.on('error', (error: Error) => (place.error = error))
     worker.once('exit', () => void this.#ended(place, reaped))
@@ -295,20 +348,22 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
   }
 
   /**
-   * Puts a dead worker's batches back, in front of the others. Only the oldest can have been what
-   * the worker died of.
+   * Puts a dead worker's batches back, in front of the others. Only the oldest that is not answered
+   * can have been what the worker died of.
    */
   #retry(jobs: readonly Job[]): void {
-    if (jobs[0]) jobs[0].losses++
+    const suspect = jobs.find(({ isAnswered }) => !isAnswered) ?? jobs[0]
+    if (suspect) suspect.losses++
     for (const job of jobs.toReversed()) {
+      job.isAnswered = false
       if (job.losses < ATTEMPTS) {
         this.#waiting.unshift(job)
       } else {
         job.reject(
           new WorkerLostError(
-            `${ATTEMPTS} workers ended while they answered this batch of ${job.bytes.length} bytes`,
+            `${ATTEMPTS} workers ended while they answered this batch of ${bytesOf(job)} bytes`,
             {
-              bytes: job.bytes.length,
+              bytes: bytesOf(job),
             },
           ),
         )

@@ -4,6 +4,7 @@
  */
 import type { MachineHandle } from 'percpu'
 import type { AddressRules } from '../address/rules.js'
+import type { FilePart } from './file-part.js'
 
 /** The label under which a worker's batch is seen from outside. */
 export const BATCH_LABEL = 'lookup batch'
@@ -31,16 +32,39 @@ export type ToWorker =
       /** A buffer to write the answers into, if there is one left over. */
       readonly spare: ArrayBuffer | undefined
     }
+  /** Lines that it reads itself: `answered` follows, or `failed`. */
+  | {
+      readonly type: 'part'
+      readonly id: number
+      readonly format: BatchFormat
+      readonly part: FilePart
+    }
+  /** Where the answers to a part go: `written` follows, or `failed`. */
+  | { readonly type: 'write'; readonly id: number; readonly output: number; readonly position: number }
   | { readonly type: 'stop' }
 
 export type FromWorker =
   | { readonly type: 'ready'; readonly cpu: number; readonly attachMilliseconds: number }
   | ({ readonly type: 'done'; readonly id: number } & BatchResult)
+  | { readonly type: 'answered'; readonly id: number; readonly counts: BatchCounts }
+  | { readonly type: 'written'; readonly id: number }
+  | { readonly type: 'failed'; readonly id: number; readonly failure: PartFailure }
+
+/** Why a part has no answers, or why they are not written. */
+export interface PartFailure {
+  readonly while: 'reading' | 'writing'
+  readonly message: string
+  /** Where a line begins that is too long. */
+  readonly position: number | undefined
+}
 
 /** Answers to one batch. */
-export interface BatchResult {
+export interface BatchResult extends BatchCounts {
   /** NDJSON, of which the first `length` bytes count. */
   readonly buffer: ArrayBuffer
+}
+export interface BatchCounts {
+  /** Bytes of answers. */
   readonly length: number
   /** Lines of the input, blank ones included. */
   readonly lines: number

@@ -10,6 +10,8 @@ import type { Sink } from './stream.js'
 
 /** A sink that has to be ended, in one of two ways. */
 export interface OutputSink extends Sink {
+  /** Undefined: answers can only be written one behind the other. */
+  readonly file?: OutputFile | undefined
   /**
    * All has been written: from now on it is there for others. @throws FileError; nothing has
    * changed then.
@@ -20,6 +22,13 @@ export interface OutputSink extends Sink {
    * rejects.
    */
   discard(): Promise<void>
+}
+
+/** A file in which answers may be written at their places, by whoever has its descriptor. */
+export interface OutputFile {
+  readonly descriptor: number
+  /** Behind what is written. */
+  position: number
 }
 
 /**
@@ -76,8 +85,16 @@ export async function openDeviceSink(file: string): Promise<OutputSink> {
   }
 }
 
-export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += (await handle.write(bytes, at)).bytesWritten
+/** @param position in the file; null: behind what was written last */
+export async function writeAll(
+  handle: FileHandle,
+  bytes: Uint8Array,
+  position: number | null = null,
+): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const place = position === null ? null : position + at
+    at += (await handle.write(bytes, at, bytes.length - at, place)).bytesWritten
+  }
 }
 
 /** Whoever read the output has closed it: no error, but there is nothing left to do. */

@@ -13,7 +13,7 @@ import { constants, rmSync, type Stats } from 'node:fs'
 import { access, open, rename, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { codeOf } from '../error-code.js'
-import { writeAll, writeError, type OutputSink } from './sinks.js'
+import { writeAll, writeError, type OutputFile, type OutputSink } from './sinks.js'
 
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** Of a file that others may not look into until it has the mode of the one that it replaces. */
@@ -50,6 +50,7 @@ class Aside implements OutputSink {
   readonly #target: string
   readonly #path: string
   #handle: FileHandle | undefined
+  file: OutputFile | undefined
   #isOver = false
 
   constructor(file: string, target: string) {
@@ -69,6 +70,7 @@ class Aside implements OutputSink {
     }
     try {
       this.#handle = await open(this.#path, 'wx', before ? PRIVATE_MODE : NEW_MODE)
+      this.file = { descriptor: this.#handle.fd, position: 0 }
     } catch (error) {
       throw this.#folderError(error)
     }
@@ -81,7 +83,10 @@ class Aside implements OutputSink {
 
   async write(bytes: Uint8Array): Promise<void> {
     try {
-      if (this.#handle) await writeAll(this.#handle, bytes)
+      const { file } = this
+      if (!this.#handle || !file) return
+      await writeAll(this.#handle, bytes, file.position)
+      file.position += bytes.length
     } catch (error) {
       throw writeError(this.#file, error)
     }

@@ -6,6 +6,10 @@ import { BIAS } from './columns.js'
 import type { LookupTable } from './lookup-table.js'
 import type { PackedRows } from './packed.js'
 
+/** Bits of an IPv4 address that are not looked up in the index, and values of those that are. */
+const SHIFT = 16
+const LEADING = 2 ** 16
+
 export class PackedTable implements LookupTable {
   readonly nothing: Buffer
   readonly bounds = new Uint32Array(8)
@@ -14,6 +18,8 @@ export class PackedTable implements LookupTable {
   end = 0
   readonly #ipv4: PackedRows
   readonly #ipv6: PackedRows
+  /** Of each value of the leading bits: the first row that starts there, or behind. */
+  #index: Int32Array | undefined
 
   /** @param fields columns of data */
   constructor(ipv4: PackedRows, ipv6: PackedRows, fields: readonly string[]) {
@@ -22,11 +28,29 @@ export class PackedTable implements LookupTable {
     this.#ipv6 = ipv6
   }
 
+  /** Makes look-ups of IPv4 faster, for a few milliseconds and 256 KiB. */
+  index(): void {
+    const { length, starts } = this.#ipv4
+    const first = starts[0] as Int32Array
+    const index = new Int32Array(LEADING + 1)
+    let row = 0
+    for (let leading = 0; leading < LEADING; leading++) {
+      const least = (leading << SHIFT) ^ BIAS
+      while (row < length && (first[row] as number) < least) row++
+      index[leading] = row
+    }
+    index[LEADING] = length
+    this.#index = index
+  }
+
   find4(word: number): number {
     const { length, starts, ends, entries } = this.#ipv4
     const [first, last] = [starts[0] as Int32Array, ends[0] as Int32Array]
     const point = word ^ BIAS
-    let [low, high] = [0, length]
+    const index = this.#index
+    const leading = word >>> SHIFT
+    let low = index ? (index[leading] as number) : 0
+    let high = index ? (index[leading + 1] as number) : length
     while (low < high) {
       const middle = (low + high) >>> 1
       if ((first[middle] as number) <= point) low = middle + 1

@@ -71,14 +71,19 @@ test('packed rows answer as a table does, and survive their memory being passed 
   const copy = { ipv4: unpack(rows.ipv4.memory), ipv6: unpack(rows.ipv6.memory) }
   assert.deepEqual(copy, { ipv4: rows.ipv4, ipv6: rows.ipv6 })
   const packed = new PackedTable(rows.ipv4, rows.ipv6, fields)
+  const indexed = new PackedTable(rows.ipv4, rows.ipv6, fields)
+  indexed.index()
   const ends = [...ipv4, ...ipv6].flatMap(({ start, end }) => [start, end])
   const near = Array.from({ length: 3000 }, (_, i) => `10.0.${i >> 4}.${(i & 15) * 16}`)
-  const text = Buffer.from([...ends, ...near, '0.0.0.0', '255.255.255.255', '::', 'ffff::', 'x'].join('\n'))
-  const answers = [table, packed].map((each) => {
+  // Where the leading bits change, and half of them.
+  const leading = Array.from({ length: 512 }, (_, i) => `${i >> 1}.${i % 2 === 0 ? '0.0.0' : '255.255.255'}`)
+  const others = ['128.0.0.0', '127.255.255.255', '::', 'ffff::', 'x']
+  const text = Buffer.from([...ends, ...near, ...leading, ...others].join('\n'))
+  const answers = [table, packed, indexed].map((each) => {
     const { buffer, length } = answerBatch(new AnswerWriter(each), text, 'text')
     return Buffer.from(buffer, 0, length).toString()
   })
-  assert.ok(answers[0] === answers[1], 'the same bytes')
+  for (const answer of answers) assert.ok(answer === answers[0], 'the same bytes')
 })
 
 test('the file beside the CSV is taken while content and format are the same', async (t) => {
