@@ -19,6 +19,7 @@ import type { NatsOptions, NatsTables } from '../nats/nats-tables.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
+import { encodeChange } from './change.js'
 import { openDoor, type Door } from './door.js'
 import { healthOf } from './health.js'
 import { History } from './history.js'
@@ -261,10 +262,10 @@ export class TableService {
   }
 
   /** Tables that there are not yet are read from their files. */
-  async #load({ writer, store, nats, tables }: Parts): Promise<void> {
+  async #load({ writer, store, nats, tables, history }: Parts): Promise<void> {
     const { sources, logger } = this.#options
     if (nats) return nats.load(sources, logger, this.#stop.signal)
-    let isNew = false
+    let newest: Table | undefined
     for (const source of sources) {
       const { name, file } = source
       const table = tables.get(name)
@@ -274,10 +275,16 @@ export class TableService {
         continue
       }
       await this.#read(source, 'start')
-      isNew = true
+      newest = tables.get(name)
     }
     // What was read must be there when changes are logged that build on it.
-    if (store && isNew) await takeSnapshot(writer, store, tables.values(), true)
+    if (!store || !newest) return
+    await takeSnapshot(writer, store, tables.values(), true)
+    // No row has the last number then: without a record, a change had it again after a restart.
+    if (newest.size === 0)
+      await store.append([
+        { sequence: history.last, payload: encodeChange({ op: 'clear', table: newest.name }) },
+      ])
   }
 
   async #read(source: TableSource, reason: string): Promise<void> {

@@ -220,6 +220,30 @@ test('a table that was dropped is read from its file again, with other keys', as
   }
 })
 
+test('the number of a table without rows is given to no change after a restart', async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'a'), USERS)
+  for (const name of ['b', 'c']) await writeFile(join(folder, name), 'id\n')
+  const data = join(folder, 'data')
+  const sources = tableSources(
+    ['a', 'b', 'c'].map((name) => join(folder, name)),
+    ['id'],
+    [],
+    CSV_FORMAT,
+  )
+  const first = await startTables(t, folder, { sources, data })
+  const { sequence } = (await first.ask('GET', '/health')).json as { sequence: number }
+  await first.service.close()
+  const second = await startTables(t, folder, { sources, data })
+  assert.deepEqual((await second.ask('GET', '/tables/b')).text, '{"entries":[]}')
+  const { version } = (await second.ask('PUT', '/tables/c/x', '1')).json as { version: number }
+  assert.ok(version > sequence, `${version} after ${sequence}`)
+  await second.service.close()
+  const third = await startTables(t, folder, { sources: [], data })
+  assert.equal((await third.ask('GET', '/tables/c/x')).text, '1')
+  assert.equal((await third.ask('GET', '/tables/b')).status, 200)
+})
+
 test('a table that comes when nothing was changed is kept, with its changes', async (t) => {
   const folder = await temporaryFolder(t)
   for (const name of ['a', 'b']) await writeFile(join(folder, name), USERS)

@@ -40,10 +40,13 @@ export function fillEntry(
   copyWordsIn(memory, entry + behindKey(key.length, pad), value)
 }
 
-/** Copies what is encoded. */
+/**
+ * Copies what is encoded, in whole words: keys are compared by them, and what lay there before is
+ * no part of one. Mutant: collections/key-end-left.
+ */
 function copyWordsIn(memory: Memory, at: number, { words, bytes, length }: Scratch): void {
   const count = (length + 3) >>> 2
-  if (count > MANY) mem.copyIn(memory, at * 4, bytes.subarray(0, length))
+  if (count > MANY) mem.copyIn(memory, at * 4, bytes.subarray(0, count * 4))
   else for (let i = 0; i < count; i++) store32(memory.i32, at + i, words[i] ?? 0)
 }
 

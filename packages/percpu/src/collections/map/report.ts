@@ -7,7 +7,7 @@ import { MapCorruptionError } from '../errors.js'
 import { hashWords, tagOf } from './hash.js'
 import { MapBucket, SLOTS } from './map-layout.js'
 import type { WriterParts } from './parts.js'
-import { loadBuckets } from './reader.js'
+import { isEntryOf, loadBuckets } from './reader.js'
 import { Scratch } from '../scratch.js'
 import { bucketOf, bucketWord, countEntries, countUnits, type MapTable } from './table.js'
 import { sumTallies, type MapTallies } from './tally.js'
@@ -110,6 +110,7 @@ function faultOf(
   scratch.end(scratch.length)
   const hash = hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
   if (load32(memory.i32, entry) !== hash) return 'an entry with another hash than its key'
+  if (!isEntryOf(memory.i32, entry, scratch, hash)) return 'a key that nobody finds: its last word has more'
   if (tag !== tagOf(hash)) return `tag ${tag} instead of ${tagOf(hash)}`
   if (bucketOf(loadBuckets(table), hash) !== index) return 'an entry of another bucket'
   const key = scratch.bytes.subarray(0, scratch.length).join()
