@@ -18,7 +18,7 @@ export const isSabotaged = process.execArgv.includes(sabotage)
 
 export interface Outcome {
   readonly passed: number
-  /** Names of the tests that failed. */
+  /** Names of the tests that failed, and of those in them. */
   readonly failed: readonly string[]
 }
 
@@ -38,6 +38,6 @@ export async function runAgain(node: string, file: string, only?: string): Promi
     (error: unknown) => (error as { readonly stdout: string }).stdout,
   )
   const count = (what: string) => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(stdout)?.[1])
-  const failed = [...stdout.matchAll(/^not ok \d+ - (.*)$/gm)].map(([, name]) => String(name))
+  const failed = [...stdout.matchAll(/^ *not ok \d+ - (.*)$/gm)].map(([, name]) => String(name))
   return { passed: count('pass'), failed }
 }

@@ -15,7 +15,8 @@ export interface Row {
 /** A folder that is gone after the test. */
 export async function temporaryFolder(t: Pick<TestContext, 'after'>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'percpu-console-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  // Behind what is added later: that ends who still writes there.
+  t.after(() => t.after(() => rm(folder, { recursive: true, force: true })))
   return folder
 }
 
