@@ -22,12 +22,12 @@ function send(message: FromLoader): void {
 async function load(): Promise<void> {
   const rows = await readTable(files, { limit, onBytes: (bytes) => send({ type: 'progress', bytes }) })
   const maps = openTable(machine, name)
-  const published = publish(maps, rows)
+  const { isSettled, ...published } = publish(maps, rows)
   const { ipv4, ipv6, skipped } = rows
   const knownOverlaps = ipv4.knownOverlaps + ipv6.knownOverlaps
   const counts = { rows4: ipv4.length, rows6: ipv6.length, knownOverlaps }
   send({ type: 'published', table: { ...published, ...counts, skipped } })
-  await settle(maps)
+  if (!isSettled) await settle(maps)
 }
 
 try {

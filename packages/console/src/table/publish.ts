@@ -15,6 +15,7 @@ import { BIAS } from './columns.js'
 import type { TableMaps } from './maps.js'
 import type { PackedRows } from './packed.js'
 import type { TableRows } from './read.js'
+import { TextNumbers } from './text-numbers.js'
 
 /** Of a pair, beside its text. */
 const ENTRY_BYTES = 16
@@ -24,6 +25,8 @@ export interface Published {
   readonly generation: number
   /** Places in which the ranges differ from those before. */
   readonly changed: number
+  /** Whether there was nothing before, so that nothing has to be waited for, or deleted. */
+  readonly isSettled: boolean
 }
 
 /**
@@ -33,6 +36,7 @@ export interface Published {
  */
 export function publish(maps: TableMaps, rows: TableRows): Published {
   const { ipv4, ipv6, pairs, state } = maps
+  const isSettled = pairs.size === 0
   const { numbers, fresh } = numberPairs(maps, [rows.ipv4, rows.ipv6])
   let isNamed = false
   let changed: number
@@ -48,7 +52,13 @@ export function publish(maps: TableMaps, rows: TableRows): Published {
   // atomic: a number to show; it orders nothing.
   const generation = state.generation.load() + 1
   state.generation.store(generation)
-  return { generation, changed }
+  if (isSettled) {
+    let bytes = bytesOf(maps)
+    for (const { length } of fresh.values()) bytes += ENTRY_BYTES + length
+    // atomic: a number to show.
+    state.bytes.store(bytes)
+  }
+  return { generation, changed, isSettled }
 }
 
 /** Makes these ranges those of the map. Returns how many differ. */
@@ -64,19 +74,25 @@ function fill<K extends number | bigint>(
 }
 
 /** Steps 4 and 5. */
-export async function settle({ ipv4, ipv6, pairs, state }: TableMaps): Promise<void> {
+export async function settle(maps: TableMaps): Promise<void> {
+  const { ipv4, ipv6, pairs, state } = maps
   await ipv4.barrier()
   await ipv6.barrier()
   const needed = new Set<number>()
   for (const value of ipv4.values()) needed.add(value >>> 1)
   for (const value of ipv6.values()) needed.add(value >>> 1)
-  let bytes = ipv4.report().bytes + ipv6.report().bytes + pairs.report().bucketBytes
+  let bytes = bytesOf(maps)
   for (const [number, { length }] of pairs) {
     if (needed.has(number)) bytes += ENTRY_BYTES + length
     else pairs.delete(number)
   }
   // atomic: a number to show.
   state.bytes.store(bytes)
+}
+
+/** Without the pairs themselves. */
+function bytesOf({ ipv4, ipv6, pairs }: TableMaps): number {
+  return ipv4.report().bytes + ipv6.report().bytes + pairs.report().bucketBytes
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -90,20 +106,18 @@ interface NumberedPairs {
 }
 
 function numberPairs({ pairs, state }: TableMaps, files: readonly PackedRows[]): NumberedPairs {
-  // By their texts, with a character for each byte.
-  const known = new Map<string, number>()
-  for (const [number, { buffer }] of pairs) known.set(Buffer.from(buffer).toString('latin1'), number)
+  const known = new TextNumbers()
+  for (const [number, { buffer }] of pairs) known.add(new Uint8Array(buffer), number)
   const fresh = new Map<number, Uint8Array>()
   let next = state.numbers.load() >>> 0
   const numbers = files.map(({ texts, textEnds }) =>
     Array.from(textEnds, (end, entry) => {
       const begin = entry === 0 ? 0 : (textEnds[entry - 1] as number)
-      const text = Buffer.from(texts.buffer, texts.byteOffset + begin, end - begin)
-      const key = text.toString('latin1')
-      let number = known.get(key)
+      const text = texts.subarray(begin, end)
+      let number = known.get(text)
       if (number === undefined) {
         number = next++
-        known.set(key, number)
+        known.add(text, number)
         fresh.set(number, text)
       }
       return number
