@@ -336,6 +336,7 @@ describe('percpu-lab', () => {
     const { stdout } = run(file)
     const told = /no body touched shared memory through the lab.*--instrument PATH-OF-THAT-CODE/g
     assert.equal(stdout.match(told)?.length, 3, stdout)
+    assert.equal(row(stdout, 'nothing').result, 'nothing explored')
   })
   it('reports what else goes wrong', () => {
     const throws = run(program('throws.mjs', "throw new TypeError('at load')"))
@@ -358,6 +359,7 @@ describe('percpu-lab', () => {
     assert.equal(none.status, 1)
     assert.match(none.stdout, /^percpu-lab: "!!" is no schedule$/m)
     assert.doesNotMatch(none.stdout, / at /)
+    assert.match(run(counters, '--replay', 'AAAA').stdout, /^percpu-lab: the schedule "AAAA" is cut off$/m)
     const unnamed = run(counters, '--only', 'nobody')
     assert.equal(unnamed.status, 1)
     assert.match(unnamed.stderr, /the files explore nothing whose name contains "nobody"/)
