@@ -2,9 +2,10 @@
  * What a store asks of the disk: files of one folder, each operation on its own, so that tests can
  * stop after any of them. Names are those of files in the folder.
  */
-import { mkdir, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises'
+import { open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { codeOf } from '../error-code.js'
+import { makeFolders } from '../make-folders.js'
 
 export interface StoreFolder {
   /** As messages name it. */
@@ -66,7 +67,7 @@ const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 /** The folder at `path`; it is made if it is missing, with those above it. */
 export async function makeFolder(path: string): Promise<StoreFolder> {
   const absolute = resolve(path)
-  const first = await attempt('create', path, () => mkdir(absolute, { recursive: true }))
+  const first = await attempt('create', path, () => makeFolders(absolute))
   // Each new folder is in the one above it only when that is synced.
   for (let made = absolute; first !== undefined && made.length >= first.length; made = dirname(made))
     await syncFolder(dirname(made))

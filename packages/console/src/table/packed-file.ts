@@ -16,10 +16,11 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { constants, type BigIntStats } from 'node:fs'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { codeOf } from '../error-code.js'
+import { makeFolders } from '../make-folders.js'
 import { columnsText, type TableFormat } from './format.js'
 import { unpack, type PackedRows } from './packed.js'
 import type { Source } from './source.js'
@@ -176,7 +177,7 @@ async function readAll(
 }
 
 async function writeAside(path: string, mode: number, parts: readonly Uint8Array[]): Promise<true> {
-  await mkdir(dirname(path), { recursive: true })
+  await makeFolders(dirname(path))
   const aside = join(dirname(path), `.percpu-${randomBytes(6).toString('hex')}.tmp`)
   try {
     const handle = await open(aside, 'wx', mode)

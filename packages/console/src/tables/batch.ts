@@ -193,7 +193,11 @@ export function noSuchKey(): Refusal {
   return new Refusal(404, 'NO_SUCH_KEY', 'the table says nothing of this key')
 }
 export function unauthorized(): Refusal {
-  return new Refusal(401, 'UNAUTHORIZED', 'changes need the header `Authorization: Bearer TOKEN`')
+  return new Refusal(
+    401,
+    'UNAUTHORIZED',
+    'changes need the header `Authorization: Bearer TOKEN`, with the token of this service',
+  )
 }
 
 function failureOf(error: unknown): Refusal {

@@ -106,7 +106,9 @@ async function readCsv(
       found.isEmpty = false
       if (!places) return
       if (cells.length !== columns.length) {
-        complain(`has ${cells.length} columns, not ${columns.length} as its header`)
+        complain(
+          `has ${cells.length === 1 ? 'one column' : `${cells.length} columns`}, not ${columns.length} as its header`,
+        )
         return
       }
       const keyCells = places

@@ -63,6 +63,7 @@ test('puts and deletes with the token only', async (t) => {
       const refused = await ask(method, path, body, { authorization })
       assert.equal(refused.status, 401, `${method} ${authorization}`)
       assert.equal((refused.json as { code: string }).code, 'UNAUTHORIZED')
+      assert.match(refused.text, /with the token of this service/)
     }
   assert.equal((await ask('GET', '/tables/users/dan')).text, '5')
   const deleted = await ask('DELETE', '/tables/users/dan')

@@ -144,6 +144,14 @@ test('a line of JSON that is nested too deeply is told with its line', async (t)
   }
 })
 
+test('a line with too few columns is refused', async (t) => {
+  const problems = await problemsOf(t, 'k.csv', 'id,v,w\na\nb,1\n')
+  assert.equal(
+    problems.join('\n'),
+    '2: has one column, not 3 as its header\n3: has 2 columns, not 3 as its header',
+  )
+})
+
 test('a column that is there twice is refused', async (t) => {
   assert.match((await problemsOf(t, 'k.csv', 'id,v,v\na,1,2\n')).join(), /^1: names column 'v' twice/)
 })

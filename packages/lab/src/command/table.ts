@@ -1,5 +1,6 @@
 /** The output of the command: a table of the explorations, and errors. */
 import stringWidth from 'string-width'
+import type { ExploreReport } from '../explore/outcome.js'
 import type { Sent } from './outcome.js'
 
 export interface Row {
@@ -31,11 +32,18 @@ function cellsOf({ name, outcome }: Row): string[] {
     const { kind, execution } = outcome.failure
     return [name, String(execution), '', '', '', '', kind]
   }
-  const { executions, blocked, redundant, leftOut, truncated, milliseconds } = outcome.report
+  const { executions, blocked, redundant, truncated, milliseconds } = outcome.report
   const rate = milliseconds > 0 ? Math.round(((executions + blocked) / milliseconds) * 1000) : 0
   const numbers = [executions, blocked, redundant, Math.round(milliseconds), rate].map(String)
-  const result = ['no failure', leftOut > 0 && `${leftOut} left out`, truncated && 'not all explored']
+  const result = [verdictOf(outcome.report), truncated && 'not all explored']
   return [name, ...numbers, result.filter((part) => part !== false).join(', ')]
+}
+
+/** Without a look at anything there is no failure to find: `explore` refuses that. */
+function verdictOf({ executions, touchesMemory, leftOut, checked }: ExploreReport): string {
+  if (executions > 0 && !touchesMemory) return 'nothing explored'
+  if (leftOut === 0) return 'no failure'
+  return checked === 0 ? 'all left out' : `no failure, ${leftOut} left out`
 }
 
 /** An error as text: the message alone if it is written for the reader, else the stack. */

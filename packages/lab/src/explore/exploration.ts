@@ -29,6 +29,7 @@ import { noCounts, toBeSeen, type Counts, type ExploreReport } from './outcome.j
 import { recordTrace } from './record-trace.js'
 import { settings } from './settings.js'
 import { StackRecorder } from './stacks.js'
+import { MemoryBefore } from './unseen.js'
 
 export class Exploration {
   private readonly world = new World()
@@ -51,15 +52,26 @@ export class Exploration {
 
   run(): ExploreReport {
     const restore = this.eventLoop.install()
-    const before = setForeignAccess(exploredAccess)
+    const access = setForeignAccess(exploredAccess)
+    const memory = new MemoryBefore(this.scenario)
+    let failure: unknown
     try {
       return this.explore()
+    } catch (error) {
+      failure = error
+      throw error
     } finally {
       hook.runner = undefined
       takeBack(this.world, 0)
-      setForeignAccess(before)
+      setForeignAccess(access)
       restore()
+      if (this.allIsTakenBack()) memory.checkIsBack(failure)
     }
+  }
+
+  /** Whether a body has taken steps, and none is kept: those of `prepare` are. */
+  private allIsTakenBack(): boolean {
+    return this.counts.touchesMemory && this.world.cpus.every(({ preparedLength }) => preparedLength === 0)
   }
 
   private explore(): ExploreReport {

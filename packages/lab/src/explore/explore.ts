@@ -15,7 +15,8 @@ import { settings } from './settings.js'
  *   expected ones
  * @throws ScenarioError for a name, a scenario or options that cannot be, or while another
  *   exploration runs; if no body touches shared memory, or filters leave out every execution; if
- *   the scenario, or a check of it, returns a promise
+ *   code that the lab does not see has changed the scenario's memory, which hides any failure as
+ *   its `cause`; if the scenario, or a check of it, returns a promise
  * @throws RangeError if the scenario has more than 30 processes: CPUs, interrupts, kills, time
  *   limits
  * @throws ScheduleError if `replay` is no schedule, or does not fit the scenario and nothing fails

@@ -1,18 +1,10 @@
 /** The files that show failures step by step: one page each. */
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, lstatSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import path from 'node:path'
 import { page } from '../report/html.js'
 import type { Trace } from '../trace.js'
+import { makeFolders } from './make-folders.js'
 
 /**
  * Writes the page of an execution, as a whole or not at all. It replaces an earlier page of the
@@ -24,7 +16,7 @@ import type { Trace } from '../trace.js'
  * @throws the error that prevents it
  */
 export function writePage(trace: Trace, folder = ownFolder()): string {
-  mkdirSync(folder, { recursive: true })
+  makeFolders(folder)
   const name = trace.test.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '').slice(0, 80) // prettier-ignore
   const file = path.resolve(folder, `${name === '' ? 'exploration' : name}-${digest(trace.schedule)}.html`)
   const aside = `${file}.${process.pid}.tmp`

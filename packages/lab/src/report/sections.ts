@@ -4,6 +4,7 @@
  */
 import type { Trace, TraceEvent } from '../trace.js'
 import type { Model } from './model.js'
+import { commandLines } from './shell.js'
 import { Line, pieces, textWidth, wrap, type Style } from './text.js'
 import { clean, describe } from './words.js'
 
@@ -110,7 +111,8 @@ function replay(trace: Trace, width: number, command: string | undefined): Line[
       lines.push(new Line().add(`      ${part}${index < schedule.length - 1 ? ' +' : ','}`))
     lines.push(new Line().add('  })'))
   }
-  if (command !== undefined) lines.push(...paragraph(clean(command), width, undefined, 2))
+  if (command !== undefined)
+    lines.push(...commandLines(clean(command), width).map((line) => new Line().add(line)))
   return lines
 }
 

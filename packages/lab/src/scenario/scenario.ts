@@ -107,6 +107,10 @@ export class Scenario {
   get shared(): Memory {
     return (this.own ??= openMemory(new SharedArrayBuffer(defaultBytes)))
   }
+  /** @internal The bytes of {@link shared}, if it was asked for. */
+  contents(): Uint8Array | undefined {
+    return this.own && new Uint8Array(this.own.buffer)
+  }
 
   /**
    * Makes an object of `type` in shared memory, all zero; returns its accessor. Failures call its

@@ -54,7 +54,8 @@ export function decode(text: string): Choice[] {
     let shift = 0
     for (;;) {
       const byte = bytes[at++]
-      if (byte === undefined || shift > 28) throw new ScheduleError(`${JSON.stringify(text)} is cut off`)
+      if (byte === undefined || shift > 28)
+        throw new ScheduleError(`the schedule ${JSON.stringify(text)} is cut off`)
       value |= (byte & 0x7f) << shift
       shift += 7
       if (byte < 0x80) break

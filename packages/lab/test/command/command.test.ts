@@ -323,7 +323,7 @@ describe('percpu-lab', () => {
     const file = program(
       'unseen.mjs',
       `import assert from 'node:assert/strict'
-       import { explore } from 'percpu-lab'
+       import { explore, mem } from 'percpu-lab'
        const scenario = (checks) => (t) => {
          const words = new Int32Array(t.shared.buffer)
          for (const cpu of [0, 1]) t.cpu(cpu, () => void words[0]++)
@@ -331,11 +331,18 @@ describe('percpu-lab', () => {
        }
        for (const checks of [false, true])
          await explore('unseen', scenario(checks)).catch((error) => console.log(error.message))
+       await explore('none', (t) => {
+         const words = t.words(1)
+         t.cpu(0, () => mem.addAtomic32(words.memory.i32, words.base, 1))
+         t.filter(() => false)
+       }).catch(() => 0)
        await explore('nothing', (t) => t.cpu(0, () => t.shared))`,
     )
     const { stdout } = run(file)
     const told = /no body touched shared memory through the lab.*--instrument PATH-OF-THAT-CODE/g
     assert.equal(stdout.match(told)?.length, 3, stdout)
+    assert.equal(row(stdout, 'nothing').result, 'nothing explored')
+    assert.equal(row(stdout, 'none').result, 'all left out')
   })
   it('reports what else goes wrong', () => {
     const throws = run(program('throws.mjs', "throw new TypeError('at load')"))
@@ -358,6 +365,7 @@ describe('percpu-lab', () => {
     assert.equal(none.status, 1)
     assert.match(none.stdout, /^percpu-lab: "!!" is no schedule$/m)
     assert.doesNotMatch(none.stdout, / at /)
+    assert.match(run(counters, '--replay', 'AAAA').stdout, /^percpu-lab: the schedule "AAAA" is cut off$/m)
     const unnamed = run(counters, '--only', 'nobody')
     assert.equal(unnamed.status, 1)
     assert.match(unnamed.stderr, /the files explore nothing whose name contains "nobody"/)
