@@ -52,7 +52,7 @@ const paths: readonly KnownPath[] = [
   { path: /^\/tables\/[^/]+\/[^/]*$/, methods: 'GET, HEAD, PUT, DELETE' },
 ]
 const offer =
-  'GET /, GET /tables, GET and POST /tables/{name}, GET, PUT and DELETE /tables/{name}/{key}, GET /changes, GET /health, GET /metrics'
+  'GET /, GET /tables, GET and POST /tables/{name}, GET, PUT and DELETE /tables/{name}/{key} (with %2F for a slash in a key), GET /changes, GET /health, GET /metrics'
 
 /** Bodies of any type are read as JSON; there is none to refuse. */
 function unsupportedType(type: string): Refusal {

@@ -138,6 +138,10 @@ test('refuses bad keys, values and paths in words', async (t) => {
   assert.deepEqual(await code('PUT', '/tables/nets/10.0.0.9-10.0.0.1', '1'), [400, 'BAD_KEY'])
   assert.deepEqual(await code('POST', '/tables/users/x', '1'), [405, 'METHOD_NOT_ALLOWED'])
   assert.deepEqual(await code('GET', '/nothing'), [404, 'NO_SUCH_PATH'])
+  // Who writes a network with its slash is told how.
+  const network = await ask('PUT', '/tables/nets/10.1.0.0/16', '1')
+  assert.equal(network.status, 404)
+  assert.match(network.text, /%2F for a slash in a key/)
   assert.deepEqual(await code('GET', '/tables/users?limit=0'), [400, 'BAD_QUERY'])
   assert.deepEqual(await code('GET', '/tables/users?cursor=%25%'), [400, 'BAD_QUERY'])
   assert.deepEqual(await code('GET', '/tables/users?cursor=!'), [400, 'BAD_QUERY'])
