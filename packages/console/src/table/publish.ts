@@ -15,7 +15,6 @@ import { BIAS } from './columns.js'
 import type { TableMaps } from './maps.js'
 import type { PackedRows } from './packed.js'
 import type { TableRows } from './read.js'
-import { TextNumbers } from './text-numbers.js'
 
 /** Of a pair, beside its text. */
 const ENTRY_BYTES = 16
@@ -106,18 +105,20 @@ interface NumberedPairs {
 }
 
 function numberPairs({ pairs, state }: TableMaps, files: readonly PackedRows[]): NumberedPairs {
-  const known = new TextNumbers()
-  for (const [number, { buffer }] of pairs) known.add(new Uint8Array(buffer), number)
+  // By their texts, with a character for each byte.
+  const known = new Map<string, number>()
+  for (const [number, { buffer }] of pairs) known.set(Buffer.from(buffer).toString('latin1'), number)
   const fresh = new Map<number, Uint8Array>()
   let next = state.numbers.load() >>> 0
   const numbers = files.map(({ texts, textEnds }) =>
     Array.from(textEnds, (end, entry) => {
       const begin = entry === 0 ? 0 : (textEnds[entry - 1] as number)
-      const text = texts.subarray(begin, end)
-      let number = known.get(text)
+      const text = Buffer.from(texts.buffer, texts.byteOffset + begin, end - begin)
+      const key = text.toString('latin1')
+      let number = known.get(key)
       if (number === undefined) {
         number = next++
-        known.add(text, number)
+        known.set(key, number)
         fresh.set(number, text)
       }
       return number
