@@ -101,17 +101,18 @@ async function answerFile(
   { format, batchBytes, window }: StreamOptions,
 ): Promise<boolean> {
   if (input === '-' || !sink.file || format === 'json') return false
-  const handle = await open(input).catch((error: unknown) => {
-    throw inputError(input, error)
-  })
+  const found = await ofInput(input, stat(input))
+  // A pipe is opened once, by who reads it: its writer would take the end of another opening for all.
+  if (!found.isFile() || found.size <= OWN_BYTES) return false
+  const handle = await ofInput(input, open(input))
   try {
-    const stats = await handle.stat()
-    if (!stats.isFile() || stats.size <= OWN_BYTES || (await hasMark(handle))) return false
+    const { size } = await handle.stat()
+    if (await hasMark(handle)) return false
     const progress = bytesProgress(input, output === undefined)
     let bytes = 0
-    const onBytes = (more: number) => progress.update((bytes += more), stats.size)
+    const onBytes = (more: number) => progress.update((bytes += more), size)
     try {
-      const from = { descriptor: handle.fd, size: stats.size }
+      const from = { descriptor: handle.fd, size }
       sink.file.position = await answerParts(crew, from, sink.file, {
         ...{ format, window, onBytes },
         partBytes: batchBytes,
@@ -158,6 +159,15 @@ function skippedText({ lines, problems }: SkippedLines): string {
   const listed = problems.map(({ file, line, text }) => `  ${file}:${line}: ${text}`)
   const left = lines === 1 ? '1 line of the table was' : `${lines} lines of the table were`
   return [`${left} left out (--skip-bad):`, ...listed].join('\n')
+}
+
+/** What is done with an input; says which one it cannot be done with. */
+async function ofInput<Result>(input: string, work: Promise<Result>): Promise<Result> {
+  try {
+    return await work
+  } catch (error) {
+    throw inputError(input, error)
+  }
 }
 
 /** The stream's pieces; says which input could not be read. */

@@ -103,6 +103,18 @@ test('whatever fails, an output from before stays, and a new one is not begun', 
   }
 })
 
+test('a named pipe is opened once, and what its writer wrote is answered', posix, async (t) => {
+  const { folder, flags, old } = await setUp(t)
+  const pipe = join(folder, 'pipe')
+  assert.equal(spawnSync('mkfifo', [pipe]).status, 0)
+  const command = ['-c', 'printf "1.1.1.1\\n8.8.8.8\\n" > "$1"', 'sh', pipe]
+  const writer = spawn('sh', command, { stdio: 'ignore' })
+  t.after(() => writer.kill())
+  const { code, stderr } = await percpu(['lookup', ...flags, pipe, '-o', old])
+  assert.deepEqual([code, stderr], [0, ''])
+  assert.match(readFileSync(old, 'utf8'), answers)
+})
+
 test('a disk that is full leaves an output from before', posix, async (t) => {
   const { folder, flags, old } = await setUp(t)
   const input = join(folder, 'many.txt')
