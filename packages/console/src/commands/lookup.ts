@@ -102,7 +102,7 @@ async function answerFile(
 ): Promise<boolean> {
   if (input === '-' || !sink.file || format === 'json') return false
   const found = await ofInput(input, stat(input))
-  // A pipe is opened once, by who reads it: its writer would take the end of another opening for all.
+  // A pipe is opened once, by who reads it: its writer takes each opening for its reader.
   if (!found.isFile() || found.size <= OWN_BYTES) return false
   const handle = await ofInput(input, open(input))
   try {

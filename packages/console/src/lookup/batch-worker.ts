@@ -61,15 +61,38 @@ const answers = new Map<number, Uint8Array<ArrayBuffer>>()
 /** Buffers of answers that are written. */
 const spares: ArrayBuffer[] = []
 
-/** Tells what went wrong while a part was read or written. */
-function attempt(id: number, doing: PartFailure['while'], work: () => void): void {
+/** Tells what went wrong while a part was read or written, and returns undefined then. */
+function attempt<Result>(id: number, doing: PartFailure['while'], work: () => Result): Result | undefined {
   try {
-    work()
+    return work()
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const position = error instanceof MalformedInputError ? (error.details['position'] as number) : undefined
     send({ type: 'failed', id, failure: { while: doing, message, position } })
+    return undefined
   }
+}
+
+function answerPart({ id, part, format }: Extract<ToWorker, { readonly type: 'part' }>): void {
+  const bytes = attempt(id, 'reading', () => readPart(part))
+  if (!bytes) return
+  void hold(() => {
+    const { buffer, ...counts } = answer(bytes, format, spares.pop())
+    answers.set(id, new Uint8Array(buffer, 0, counts.length))
+    send({ type: 'answered', id, counts })
+  })
+}
+
+function writePart({ id, output, position }: Extract<ToWorker, { readonly type: 'write' }>): void {
+  const bytes = answers.get(id)
+  if (!bytes) return
+  answers.delete(id)
+  attempt(id, 'writing', () => {
+    if (position === undefined) return
+    writeAt(output, bytes, position)
+    send({ type: 'written', id })
+  })
+  spares.push(bytes.buffer)
 }
 
 port.on('message', (message: ToWorker) => {
@@ -79,26 +102,8 @@ port.on('message', (message: ToWorker) => {
       const result = answer(new Uint8Array(message.input), message.format, message.spare)
       send({ type: 'done', id: message.id, ...result }, [result.buffer])
     })
-  else if (message.type === 'part') {
-    const { id, part, format } = message
-    attempt(id, 'reading', () => {
-      const bytes = readPart(part)
-      void hold(() => {
-        const { buffer, ...counts } = answer(bytes, format, spares.pop())
-        answers.set(id, new Uint8Array(buffer, 0, counts.length))
-        send({ type: 'answered', id, counts })
-      })
-    })
-  } else {
-    const { id, output, position } = message
-    const bytes = answers.get(id)
-    answers.delete(id)
-    attempt(id, 'writing', () => {
-      if (bytes) writeAt(output, bytes, position)
-      send({ type: 'written', id })
-    })
-    if (bytes) spares.push(bytes.buffer)
-  }
+  else if (message.type === 'part') answerPart(message)
+  else writePart(message)
 })
 
 send({ type: 'ready', cpu: machine.cpu, attachMilliseconds })

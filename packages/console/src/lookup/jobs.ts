@@ -47,6 +47,13 @@ export function errorOf(failure: PartFailure): MalformedInputError | PartError {
   return position === undefined ? new PartError(failure) : new MalformedInputError(message, { position })
 }
 
+/** How many of a worker's jobs it has to answer. */
+export function unanswered(jobs: ReadonlyMap<number, Job>): number {
+  let count = 0
+  for (const { isAnswered } of jobs.values()) if (!isAnswered) count++
+  return count
+}
+
 /** Bytes of addresses. */
 export function bytesOf(job: Job): number {
   return 'part' in job ? job.part.to - job.part.from : job.bytes.length

@@ -21,7 +21,7 @@ import { AbortedError, WorkerLostError } from '../errors.js'
 import type { Crew } from '../serve/thread-watch.js'
 import { USUAL_FIELDS } from '../table/format.js'
 import type { FilePart } from './file-part.js'
-import { bytesOf, errorOf, type BatchJob, type Job, type PartJob, type PlaceOf } from './jobs.js'
+import { bytesOf, errorOf, unanswered, type BatchJob, type Job, type PartJob, type PlaceOf } from './jobs.js'
 import type {
   BatchCounts,
   BatchFormat,
@@ -89,12 +89,6 @@ interface Place {
   failedStarts: number
 }
 
-/** Batches that the worker in a place has to answer. */
-function workOf({ jobs }: Place): number {
-  let count = 0
-  for (const { isAnswered } of jobs.values()) if (!isAnswered) count++
-  return count
-}
 export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
   readonly kind = 'worker'
   readonly #machine: Machine
@@ -249,7 +243,7 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
     let best: Place | undefined
     for (const place of this.#places) {
       if (place.cpu === undefined || place.isSuspended) continue
-      if (workOf(place) < (best ? workOf(best) : DEPTH)) best = place
+      if (unanswered(place.jobs) < (best ? unanswered(best.jobs) : DEPTH)) best = place
     }
     return best
   }
@@ -279,18 +273,25 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
     }
     this.#dispatch()
   }
-  /** Tells the worker where the answers go, if it still has them. */
+  /**
+   * Tells the worker where the answers go. If it was lost meanwhile, another one has the job, and
+   * asks again.
+   */
   async #write(place: Place, job: PartJob, counts: BatchCounts): Promise<void> {
     const { id, output } = job
     const { worker } = place
+    let position: number | undefined
+    let failure: Error | undefined
     try {
-      const position = await job.place(counts)
-      const isThere = place.worker === worker && place.jobs.get(id) === job
-      if (isThere) worker?.postMessage({ type: 'write', id, output, position } satisfies ToWorker)
+      position = await job.place(counts)
     } catch (error) {
-      place.jobs.delete(id)
-      job.reject(error as Error)
+      failure = error as Error
     }
+    if (place.worker !== worker || place.jobs.get(id) !== job) return
+    worker?.postMessage({ type: 'write', id, output, position } satisfies ToWorker)
+    if (failure === undefined) return
+    place.jobs.delete(id)
+    job.reject(failure)
   }
 
   // -------------------------------------------------------------------------------------------------------------------

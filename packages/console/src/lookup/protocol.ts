@@ -39,8 +39,13 @@ export type ToWorker =
       readonly format: BatchFormat
       readonly part: FilePart
     }
-  /** Where the answers to a part go: `written` follows, or `failed`. */
-  | { readonly type: 'write'; readonly id: number; readonly output: number; readonly position: number }
+  /** Where the answers to a part go: `written` follows, or `failed`. Nowhere: nothing follows. */
+  | {
+      readonly type: 'write'
+      readonly id: number
+      readonly output: number
+      readonly position: number | undefined
+    }
   | { readonly type: 'stop' }
 
 export type FromWorker =
