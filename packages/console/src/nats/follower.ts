@@ -217,6 +217,7 @@ export class Follower {
   async #replace({ created, last }: BucketState, revision: number, onFirst: () => void): Promise<void> {
     const { history, logger, tables, place } = this.#options
     const sequence = Math.max(revision, last)
+    // Mutant: nats/place-told-late-whole.
     place.begin(sequence)
     const all = [...(this.#whole?.values() ?? [])].sort((one, other) => one.revision - other.revision)
     this.#isApplying = true
@@ -237,6 +238,7 @@ export class Follower {
   async #apply(isThere: boolean): Promise<void> {
     const { history, place, onMade } = this.#options
     const batch = this.#pending
+    // Before a thread can show any of them. Mutants: nats/place-told-late, nats/place-told-early.
     place.begin(batch.at(-1)?.revision ?? 0)
     this.#isApplying = true
     const made = await this.#followed.apply(batch).finally(() => (this.#isApplying = false))

@@ -157,6 +157,7 @@ function answersOf(
         tell: (event) => front.tell({ event } satisfies Told),
         restart(sequence) {
           front.tell({ restart: sequence } satisfies Told)
+          // Nobody follows a history that starts anew. Mutant: tables/front-left-behind.
           void feed.follow(undefined, follower)
         },
       }

@@ -135,6 +135,24 @@ test('a pair that a changed range needs stays, and one that is gone is told as u
   assert.deepEqual(JSON.parse(Buffer.from(buffer, 0, length).toString()), answer)
 })
 
+test('a first table has nothing to settle, and counts its memory as settling would', async (t) => {
+  const { machine, name, table } = testMachine(t)
+  const folder = await temporaryFolder(t)
+  const { one, two } = smallTables
+  const maps = openTable(machine, name)
+  const first = publish(maps, await readTable(await writeTables(folder, one.ipv4, one.ipv6)))
+  assert.equal(first.isSettled, true)
+  const { bytes } = table.summary()
+  await settle(maps)
+  assert.ok(bytes > 0)
+  assert.equal(table.summary().bytes, bytes)
+  // Pairs of the one before are deleted when nobody needs them any more.
+  const next = publish(maps, await readTable(await writeTables(folder, two.ipv4, two.ipv6)))
+  assert.equal(next.isSettled, false)
+  await settle(maps)
+  verifyTable(machine)
+})
+
 test('a load whose thread is ended at any moment leaves a whole table', async (t) => {
   const { machine, name, table } = testMachine(t)
   const folder = await temporaryFolder(t)
