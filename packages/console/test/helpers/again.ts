@@ -18,7 +18,7 @@ export const isSabotaged = process.execArgv.includes(sabotage)
 
 export interface Outcome {
   readonly passed: number
-  /** Names of the tests that failed, and of those in them. */
+  /** The tests that failed, and those in them: the name of each, and what it says about it. */
   readonly failed: readonly string[]
 }
 
@@ -38,6 +38,7 @@ export async function runAgain(node: string, file: string, only?: string): Promi
     (error: unknown) => (error as { readonly stdout: string }).stdout,
   )
   const count = (what: string) => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(stdout)?.[1])
-  const failed = [...stdout.matchAll(/^ *not ok \d+ - (.*)$/gm)].map(([, name]) => String(name))
+  const failures = stdout.matchAll(/^( *)not ok \d+ - (.*)\n(?:\1 {2}---\n([^]*?)\n\1 {2}\.\.\.$)?/gm)
+  const failed = [...failures].map(([, , name, said = '']) => `${name}\n${said}`)
   return { passed: count('pass'), failed }
 }

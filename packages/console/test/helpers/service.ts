@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import type { TestContext } from 'node:test'
 import { pino } from 'pino'
@@ -57,4 +58,15 @@ export async function metric(url: string, name: string): Promise<number> {
 /** Asks again until the metric has the value; the test's own time limit is the only one. */
 export async function untilMetric(url: string, name: string, value: number): Promise<void> {
   while ((await metric(url, name)) !== value);
+}
+
+/**
+ * A thread that accepts connections was told to be stuck, and then replaced. Of others, and of its
+ * end, the log may tell before, between and behind: it depends on what this thread notices first.
+ */
+export function assertReplaced(log: readonly LogLine[]): void {
+  const replaced = log.find(({ msg }) => msg === 'a thread that answers requests stays stuck: it is replaced')
+  const own = log.filter(({ front }) => front !== undefined && front === replaced?.['front'])
+  const before = own[own.findIndex((line) => line === replaced) - 1]
+  assert.equal(before?.msg, 'a thread is stuck', JSON.stringify(log))
 }

@@ -14,7 +14,7 @@ import { canSharePort, type ServiceOptions } from 'percpu-console'
 import { isSabotaged, NEWER_NODE, NEWER_NODE_FROM, runAgain } from '../helpers/again.js'
 import { missing } from '../helpers/programs.js'
 import { sabotagePath, saboteur } from '../helpers/sabotage.js'
-import { metric, testService, untilMetric, writeSmallTable } from '../helpers/service.js'
+import { assertReplaced, metric, testService, untilMetric, writeSmallTable } from '../helpers/service.js'
 import { temporaryFolder } from '../helpers/files.js'
 
 const COUNT = canSharePort() ? 2 : 1
@@ -167,11 +167,7 @@ test('sabotaged: one in an endless loop is told, ended and replaced', sabotaged,
   const { url, log } = await open(t, { patienceMilliseconds: 1500 })
   const stuck = http.get(`${url}/lookup/${sabotagePath('stick once', await marked(t))}`, { agent: false })
   await assert.rejects(once(stuck, 'response'), { code: 'ECONNRESET' })
-  const said = log.filter(({ front }) => front !== undefined).map(({ msg }) => msg)
-  assert.deepEqual(said.slice(-2), [
-    'a thread is stuck',
-    'a thread that answers requests stays stuck: it is replaced',
-  ])
+  assertReplaced(log)
   // Those that the system gives to the thread before it is gone break, too.
   while (!isDeepStrictEqual(await listeners(url).catch(() => undefined), WHOLE));
   for (let i = 0; i < 20; i++) assert.equal(await statusOf(`${url}/lookup/1.1.1.1`), 200)

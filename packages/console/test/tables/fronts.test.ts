@@ -24,6 +24,7 @@ import { pino } from 'pino'
 import { isSabotaged, NEWER_NODE, NEWER_NODE_FROM, runAgain } from '../helpers/again.js'
 import { missing } from '../helpers/programs.js'
 import { sabotagePath } from '../helpers/sabotage.js'
+import { assertReplaced } from '../helpers/service.js'
 import { ask, ndjson, testTables } from '../helpers/tables.js'
 
 const COUNT = canSharePort() ? 2 : 1
@@ -171,11 +172,7 @@ test(
     assert.deepEqual(await workers(), wanted)
     const stuck = http.get(`${service.url}/tables/${sabotagePath('stick once', marker)}`, { agent: false })
     await assert.rejects(once(stuck, 'response'), { code: 'ECONNRESET' })
-    const said = log.filter(({ front }) => front !== undefined).map(({ msg }) => msg)
-    assert.deepEqual(said.slice(-2), [
-      'a thread is stuck',
-      'a thread that answers requests stays stuck: it is replaced',
-    ])
+    assertReplaced(log)
     while (!isDeepStrictEqual(await workers(), wanted));
     assert.equal((await ask('PUT', '/tables/users/new', '1')).status, 201)
     for (let i = 0; i < 20; i++) assert.equal((await ask('GET', '/tables/users/new')).text, '1')
