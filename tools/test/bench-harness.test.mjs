@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import test from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { generateLoop } from '../../bench/dist/harness/generated-loop.js'
 import { calibrate, perOperation } from '../../bench/dist/harness/per-operation.js'
 import {
@@ -118,6 +119,26 @@ test('a suite whose rows cannot be compared is refused', async () => {
     /compared with "b", which is no row/,
   )
   await assert.rejects(of(row('a', 'ours', [1], { compareWith: 'b' })), /compared with "b", which is no row/)
+})
+
+test('a row that has measured nothing is an error', async () => {
+  const of = (...rows) => runSuite({ title: 't', unit: 'ns', rows }, effort)
+  for (const value of [NaN, Infinity])
+    await assert.rejects(of(row('a', 'ours', [value])), { message: `"a" measures ${value}` })
+  const zeros = [row('a', 'ours', [0, 0, 0]), row('b', 'ours', [0, 0, 0], { compareWith: 'a' })]
+  await assert.rejects(of(...zeros), /nothing was measured: the value is 0, and that of "a" as well/)
+})
+
+test('the accesses of a grace period are counted, and those of a single CPU are its own', () => {
+  const program = fileURLToPath(new URL('../../bench/dist/rcu-tree-accesses.js', import.meta.url))
+  const count = (...args) => JSON.parse(execFileSync(process.execPath, [program, ...args]))
+  for (const what of ['rcu', 'fast', 'normal', 'fast, all wait', 'normal, all wait']) {
+    const [one, many] = [count('1', what), count('16', what)]
+    assert.ok(one.all > 10 && one.all === one.most, JSON.stringify(one))
+    assert.ok(many.all > 4 * one.all, JSON.stringify(many))
+    // No other CPU takes part in a grace period of a domain that has no tree.
+    assert.equal(many.most < many.all, what !== 'normal', JSON.stringify(many))
+  }
 })
 
 test('the page begins with lines that need all that they tell of', () => {

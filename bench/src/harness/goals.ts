@@ -13,6 +13,8 @@ export interface Comparison {
 /**
  * Compares a row with the one that its goal, or else `compareWith`, names; undefined if neither
  * names any.
+ *
+ * @throws Error where both are 0: such a row has measured nothing
  */
 export function compare(
   value: number,
@@ -23,6 +25,8 @@ export function compare(
   const other = against === undefined ? undefined : values.get(against)
   if (against === undefined || other === undefined) return undefined
   const isDifference = goal !== undefined && 'atMostMore' in goal
+  if (!isDifference && value === 0 && other === 0)
+    throw new Error(`nothing was measured: the value is 0, and that of "${against}" as well`)
   return { against, other, by: isDifference ? value - other : value / other, isDifference }
 }
 

@@ -94,7 +94,9 @@ async function measureRounds(rows: readonly Row[], effort: Effort): Promise<read
 
 async function measure(row: Row, effort: Effort): Promise<number | Absent> {
   try {
-    return await row.measure(effort)
+    const value = await row.measure(effort)
+    if (!Number.isFinite(value)) throw new Error(`"${row.name}" measures ${value}`)
+    return value
   } catch (error) {
     if (error instanceof Absent) return error
     throw error
