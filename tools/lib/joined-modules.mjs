@@ -2,13 +2,14 @@
 // half the time.
 //
 //     built/sync/mutex.js   each module, as tsc compiled it
-//     dist/percpu.js        all of them, but for what lies behind `#mem`
+//     dist/percpu.js        all of them, but for the two that follow
+//     dist/errors.js        what all errors extend: for who tells errors apart, and loads no more
 //     dist/mem/mem.js       what lies behind `#mem`: the lab and tests put others in its place
 //                           (percpu.js has it by its path: a page's workers know no import maps)
 //     dist/index.js         exports from percpu.js what src/index.ts does
 //     dist/sync/mutex.js    exports from percpu.js what src/sync/mutex.ts does, for tests
 //
-// The first three of dist are shipped. A test of a single module finds the classes that a program
+// The first four of dist are shipped. A test of a single module finds the classes that a program
 // finds in `percpu`, in the file that is shipped.
 
 import { existsSync, readFileSync } from 'node:fs'
@@ -19,9 +20,11 @@ import { listFiles } from './cli.mjs'
 /** Where the library is, in a workspace. */
 export const library = 'packages/percpu'
 /** The files with code, as paths in dist. Each has a source map beside it. */
-export const joinedFiles = ['percpu.js', 'mem/mem.js']
+export const joinedFiles = ['percpu.js', 'errors.js', 'mem/mem.js']
 
 const isMemory = (name) => name.startsWith('mem/')
+/** Whether a module, by its path without the ending, stays out of percpu.js. */
+const isApart = (name) => isMemory(name) || name === 'errors'
 
 /**
  * The file that has the code of a source file once it is loaded, both relative to the workspace
@@ -31,7 +34,8 @@ export function loadedFrom(root, source) {
   const name = path.posix.relative(`${library}/src`, source)
   if (name.startsWith('..') || !existsSync(path.join(root, library, 'built')))
     return source.replace('/src/', '/dist/').replace(/\.ts$/, '.js')
-  return `${library}/dist/${joinedFiles[isMemory(name) ? 1 : 0]}`
+  if (isMemory(name)) return `${library}/dist/mem/mem.js`
+  return `${library}/dist/${name === 'errors.ts' ? 'errors.js' : 'percpu.js'}`
 }
 
 /**
@@ -55,7 +59,12 @@ export async function joinModules(root) {
     const { output } = await bundle.generate({
       entryFileNames: '[name].js',
       chunkFileNames: '[name].js',
-      codeSplitting: { groups: [{ name: 'percpu', test: (id) => !isMemory(builtName(cwd, id)) }] },
+      codeSplitting: {
+        groups: [
+          { name: 'errors', test: (id) => builtName(cwd, id) === 'errors', priority: 1 },
+          { name: 'percpu', test: (id) => !isApart(builtName(cwd, id)) },
+        ],
+      },
       minifyInternalExports: false,
       comments: false,
       paths: { '#mem': './mem/mem.js' },
@@ -75,7 +84,7 @@ function loadCompiled(id) {
 }
 
 function builtName(cwd, id) {
-  return path.relative(path.join(cwd, 'built'), id).replaceAll(path.sep, '/')
+  return path.relative(path.join(cwd, 'built'), id).replaceAll(path.sep, '/').replace(/\.js$/, '')
 }
 
 function textsOf(output) {

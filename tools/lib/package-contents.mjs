@@ -11,7 +11,10 @@ const code = joinedFiles.flatMap((name) => [name, `${name}.map`]).map((name) => 
 /** What each package needs, and what else it may have. */
 const contents = {
   percpu: {
-    needed: [...texts, 'dist/index.js', ...code, 'dist/percpu.d.ts', 'dist/mem/mem.d.ts', 'docs/recipes.md'],
+    needed: [
+      ...[...texts, 'dist/index.js', ...code, 'docs/recipes.md'],
+      ...['dist/percpu.d.ts', 'dist/errors.d.ts', 'dist/mem/mem.d.ts'],
+    ],
     allowed: /^(src\/.*\.ts|dist\/mem\/[\w-]+\.d\.ts|docs\/[\w-]+\.md|examples\/[\w-]+\.js)$/,
   },
   'percpu-lab': {

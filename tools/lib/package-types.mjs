@@ -21,6 +21,10 @@ const program = `
 import { address, atomic, boot, join, published, struct, u32, PercpuError } from 'percpu'
 import type { Machine, MachineHandle } from 'percpu'
 import 'percpu/mem'
+import { ArgumentError, PercpuError as Base, type PercpuErrorCode } from 'percpu/errors'
+
+const code: PercpuErrorCode = new ArgumentError('wrong').code
+export const isSame: typeof PercpuError = Base
 
 const Price = struct('Price', { cents: published(u32) })
 const Root = struct('Root', { current: atomic(address(Price)) })

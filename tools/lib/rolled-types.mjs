@@ -1,5 +1,6 @@
 // Joins the declarations of percpu: a compiler that checks a program reads one file instead of
-// hundreds. What lies behind `#mem` stays a file of its own, as its code does.
+// hundreds. What lies behind `#mem`, and the errors that all others extend, stay files of their
+// own, as their code does.
 
 import path from 'node:path'
 import { rollup } from 'rollup'
@@ -9,7 +10,7 @@ import { dts } from 'rollup-plugin-dts'
 export async function rollTypes(folder) {
   const bundle = await rollup({
     input: path.join(folder, 'dist/index.d.ts'),
-    external: ['#mem'],
+    external: ['#mem', path.resolve(folder, 'dist/errors.d.ts')],
     plugins: [dts()],
     onwarn(warning) {
       throw new Error(`declarations: ${warning.message}`)

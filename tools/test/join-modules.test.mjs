@@ -19,10 +19,10 @@ export class Lock { guard = new Guard(); state = mem.load() }\nconst name = 'loc
   index: `export { Lock } from './sync/lock.js'\n`,
 }
 
-function makeLibrary(t) {
+function makeLibrary(t, more = {}) {
   const packageJson = { type: 'module', imports: { '#mem': './dist/mem/mem.js' } }
   const files = { 'packages/percpu/package.json': JSON.stringify(packageJson) }
-  for (const [name, text] of Object.entries(modules)) {
+  for (const [name, text] of Object.entries({ ...modules, ...more })) {
     files[`packages/percpu/src/${name}.ts`] = ''
     files[`packages/percpu/built/${name}.js`] = text
   }
@@ -44,6 +44,20 @@ test('a module exports what it did, from the file that has all of them', async (
   assert.equal(guard.Guard.name, 'Guard')
   guard.make()
   assert.equal(guard.made, 'guard!')
+})
+
+test('what all errors extend is a file of its own, and the classes are the same', async (t) => {
+  const root = makeLibrary(t, {
+    errors: `export class PercpuError extends Error {}\n`,
+    'sync/errors': `import { PercpuError } from '../errors.js'\nexport class LockError extends PercpuError {}\n`,
+    index: `export * from './errors.js'\nexport * from './sync/errors.js'\n`,
+  })
+  await join(root)
+  const [{ PercpuError, LockError }, errors] = await Promise.all([load(root, 'index'), load(root, 'errors')])
+  assert.equal(PercpuError, errors.PercpuError)
+  assert.ok(new LockError() instanceof errors.PercpuError)
+  assert.doesNotMatch(readFileSync(at(root, 'dist/errors.js'), 'utf8'), /import|percpu\.js/)
+  assert.doesNotMatch(readFileSync(at(root, 'dist/percpu.js'), 'utf8'), /class extends Error/)
 })
 
 test('what lies behind #mem can be another', async (t) => {

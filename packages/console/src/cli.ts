@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
-import { PercpuError } from 'percpu'
+import { PercpuError } from 'percpu/errors'
 import { addServeCommand } from './commands/define-serve.js'
 import { addTortureCommand } from './commands/define-torture.js'
 import {

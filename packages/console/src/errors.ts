@@ -1,4 +1,4 @@
-import { PercpuError } from 'percpu'
+import { PercpuError } from 'percpu/errors'
 import type { RowCounts } from './table/row-counts.js'
 
 /** The command line asks for something that does not exist or contradicts itself. Exit code 2. */

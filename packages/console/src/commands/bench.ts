@@ -34,7 +34,7 @@ export async function bench({ keys: file, json, output, ...options }: BenchOptio
       hasPlace ? 'the URL has {}: name a file of --keys' : '--keys needs {} in the URL, where keys come',
     )
   const keys = file === undefined ? [] : await readKeys(file)
-  const progress = timeProgress(options.milliseconds)
+  const progress = await timeProgress(options.milliseconds)
   const result = await measure({ ...options, keys, onProgress: progress.update }).finally(progress.stop)
   const summary = summaryOf(result, options)
   output.write(json ? `${JSON.stringify(summary)}\n` : text(summary))

@@ -1,5 +1,6 @@
 /**
  * `percpu lookup`: addresses from files or standard input, answers in the same order, on all cores.
+ * What a single address does not need is loaded when it is needed.
  */
 import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
@@ -13,7 +14,6 @@ import { PartError } from '../lookup/jobs.js'
 import { openOutput } from '../lookup/output.js'
 import { answerParts } from '../lookup/parts.js'
 import { ReaderGoneError, writeError, type OutputSink } from '../lookup/sinks.js'
-import { askService } from '../lookup/remote.js'
 import { answerStream, type InputFormat, type StreamOptions } from '../lookup/stream.js'
 import { fieldsOf, USUAL_FORMAT } from '../table/format.js'
 import { bytesOf } from '../table/load.js'
@@ -68,6 +68,7 @@ async function answerRemotely(
   server: URL,
   sink: OutputSink,
 ): Promise<void> {
+  const { askService } = await import('../lookup/remote.js')
   for (const input of inputs)
     await withInput(input, output, (pieces) => askService(server, pieces, format, sink))
 }
@@ -108,7 +109,7 @@ async function answerFile(
   try {
     const { size } = await handle.stat()
     if (await hasMark(handle)) return false
-    const progress = bytesProgress(input, output === undefined)
+    const progress = await bytesProgress(input, output === undefined)
     let bytes = 0
     const onBytes = (more: number) => progress.update((bytes += more), size)
     try {
@@ -130,7 +131,7 @@ async function answerFile(
 }
 
 async function readTableFiles(files: TableFiles): Promise<TableRows> {
-  const loading = bytesProgress('loading table')
+  const loading = await bytesProgress('loading table')
   const total = await bytesOf(files)
   let bytes = 0
   return readTable(files, { onBytes: (more) => loading.update((bytes += more), total) }).finally(() => {
@@ -144,7 +145,7 @@ async function withInput(
   output: string | undefined,
   work: (pieces: AsyncIterable<Uint8Array>) => Promise<unknown>,
 ): Promise<void> {
-  const progress = bytesProgress(input === '-' ? 'standard input' : input, output === undefined)
+  const progress = await bytesProgress(input === '-' ? 'standard input' : input, output === undefined)
   const total = input === '-' ? 0 : (await stat(input)).size
   const stream = input === '-' ? process.stdin : createReadStream(input, { highWaterMark: BATCH_BYTES })
   try {

@@ -1,5 +1,5 @@
 /** A progress bar on standard error, where that is a terminal; elsewhere nothing. */
-import { Presets, SingleBar } from 'cli-progress'
+import type { SingleBar } from 'cli-progress'
 
 export interface Progress {
   /** `total` 0: unknown. */
@@ -13,14 +13,11 @@ const silent = { update: () => undefined, stop: () => undefined }
  * @param what shown before the bar
  * @param isBeside whether what is printed meanwhile would share its line
  */
-export function bytesProgress(what: string, isBeside = false): Progress {
+export async function bytesProgress(what: string, isBeside = false): Promise<Progress> {
   if (!process.stderr.isTTY || (isBeside && process.stdout.isTTY)) return silent
   const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20)
   const format = `${what} {bar} {value}/{total} MiB`
-  const bar = new SingleBar(
-    { format, stream: process.stderr, hideCursor: true, clearOnComplete: true },
-    Presets.shades_classic,
-  )
+  const bar = await barOf(format)
   let started = false
   return {
     update(value, total) {
@@ -36,16 +33,19 @@ export function bytesProgress(what: string, isBeside = false): Progress {
 }
 
 /** Of something that takes so many ms; `update` is told how many have passed. */
-export function timeProgress(total: number): {
+export async function timeProgress(total: number): Promise<{
   readonly update: (passed: number) => void
   readonly stop: () => void
-} {
+}> {
   if (!process.stderr.isTTY) return silent
   const seconds = (milliseconds: number) => Math.round(Math.min(milliseconds, total) / 1000)
-  const bar = new SingleBar(
-    { format: '{bar} {value}/{total} s', stream: process.stderr, hideCursor: true, clearOnComplete: true },
-    Presets.shades_classic,
-  )
+  const bar = await barOf('{bar} {value}/{total} s')
   bar.start(seconds(total), 0)
   return { update: (passed) => bar.update(seconds(passed)), stop: () => bar.stop() }
+}
+
+async function barOf(format: string): Promise<SingleBar> {
+  const { Presets, SingleBar: Bar } = await import('cli-progress')
+  const options = { format, stream: process.stderr, hideCursor: true, clearOnComplete: true }
+  return new Bar(options, Presets.shades_classic)
 }

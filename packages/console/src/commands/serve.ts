@@ -8,15 +8,15 @@ type Given<Options> = Omit<Options, 'logger' | 'signal' | 'onProgress'> & Proces
 
 /** Serves look-ups of addresses. Resolves with the exit code. */
 export function serve(options: Given<ServiceOptions>): Promise<number> {
-  const progress = bytesProgress('loading')
-  return runService(options, (logger, signal) =>
-    Service.start({
+  return runService(options, async (logger, signal) => {
+    const progress = await bytesProgress('loading')
+    return Service.start({
       ...options,
       logger,
       signal,
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
-    }).finally(() => progress.stop()),
-  )
+    }).finally(() => progress.stop())
+  })
 }
 
 /** Serves tables. Resolves with the exit code. */

@@ -2,7 +2,7 @@
  * Who answers for `percpu lookup`: this thread the first addresses, as they are answered before a
  * worker has started; a pool of workers all others. All look up in the same packed rows.
  */
-import { boot, type Machine } from 'percpu'
+import type { Machine } from 'percpu'
 import type { AddressRules } from '../address/rules.js'
 import { SPARE_CPUS } from '../serve/settings.js'
 import type { PackedRows } from '../table/packed.js'
@@ -12,7 +12,7 @@ import { AnswerWriter } from './answer.js'
 import type { FilePart } from './file-part.js'
 import type { PlaceOf } from './jobs.js'
 import type { PartRunner } from './parts.js'
-import { LookupPool } from './pool.js'
+import type { LookupPool } from './pool.js'
 import type { BatchFormat, BatchResult } from './protocol.js'
 import type { BatchRunner } from './stream.js'
 
@@ -39,6 +39,7 @@ export class Crew implements BatchRunner, PartRunner {
   readonly #options: CrewOptions
   readonly #writer: AnswerWriter
   #ownBytes = 0
+  #starting: Promise<Workers> | undefined
   #workers: Workers | undefined
 
   constructor(options: CrewOptions) {
@@ -55,14 +56,14 @@ export class Crew implements BatchRunner, PartRunner {
   async run(bytes: Uint8Array<ArrayBuffer>, format: BatchFormat, signal?: AbortSignal): Promise<BatchResult> {
     this.#ownBytes += bytes.length
     if (this.#ownBytes <= OWN_BYTES) return answerBatch(this.#writer, bytes, format)
-    this.#workers ??= this.#start()
-    return this.#workers.pool.run(bytes, format, signal)
+    const { pool } = await this.#started()
+    return pool.run(bytes, format, signal)
   }
 
   /** As the workers do it: {@link LookupPool.runPart}. */
-  runPart(part: FilePart, format: BatchFormat, output: number, place: PlaceOf): Promise<undefined> {
-    this.#workers ??= this.#start()
-    return this.#workers.pool.runPart(part, format, output, place)
+  async runPart(part: FilePart, format: BatchFormat, output: number, place: PlaceOf): Promise<undefined> {
+    const { pool } = await this.#started()
+    return pool.runPart(part, format, output, place)
   }
 
   recycle(buffer: ArrayBuffer): void {
@@ -70,14 +71,21 @@ export class Crew implements BatchRunner, PartRunner {
   }
 
   async close(): Promise<void> {
-    await this.#workers?.pool.close()
-    await this.#workers?.machine.offline()
+    const workers = await this.#starting?.catch(() => undefined)
+    await workers?.pool.close()
+    await workers?.machine.offline()
   }
 
-  #start(): Workers {
+  #started(): Promise<Workers> {
+    return (this.#starting ??= this.#start())
+  }
+  /** The library is loaded here: it takes longer than to answer an address. */
+  async #start(): Promise<Workers> {
+    const [{ boot }, { LookupPool }] = await Promise.all([import('percpu'), import('./pool.js')])
     const { ipv4, ipv6, fields, rules, workers, memory } = this.#options
     const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
     const table = { ipv4: ipv4.memory, ipv6: ipv6.memory }
-    return { machine, pool: new LookupPool(machine, { workers, table, fields, rules }) }
+    this.#workers = { machine, pool: new LookupPool(machine, { workers, table, fields, rules }) }
+    return this.#workers
   }
 }

@@ -1,7 +1,7 @@
 /**
  * A table's file beside its file of CSV: the packed rows, read in milliseconds instead of seconds.
  *
- *     asn-ipv4.csv.percpu     SHA-256 of the rest │ bytes of rows │ rows (packed.ts) │ source: JSON
+ *     asn-ipv4.csv.percpu     CRC-32 of the rest │ bytes of rows │ rows (packed.ts) │ source: JSON
  *
  * It counts while its checksum is right, and while it was made from a file of CSV with the same
  * content, read in the same way. The content is the same if size, times, device and number of the
@@ -19,6 +19,7 @@ import { constants, type BigIntStats } from 'node:fs'
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { codeOf } from '../error-code.js'
 import { makeFolders } from '../make-folders.js'
 import { columnsText, type TableFormat } from './format.js'
@@ -26,11 +27,11 @@ import { unpack, type PackedRows } from './packed.js'
 import type { Source } from './source.js'
 
 const SUFFIX = '.percpu'
-const HASH_BYTES = 32
-const PREFIX_BYTES = HASH_BYTES + 8
+const CHECKSUM_BYTES = 4
+const PREFIX_BYTES = CHECKSUM_BYTES + 8
 /** Of the source. Longer ones are none. */
 const MAX_SOURCE_BYTES = 64 * 1024
-/** What Node reads, and hashes, at once. Longer rows are not kept. */
+/** What Node reads at once. Longer rows are not kept. */
 const MAX_ROWS_BYTES = 2 ** 31 - 1
 /** How coarse a file system's times may be. */
 const COARSE_MILLISECONDS = 2000
@@ -66,10 +67,10 @@ export async function writePacked(
   const length = Buffer.alloc(8)
   length.writeDoubleLE(memory.byteLength)
   const parts = [length, new Uint8Array(memory), tail]
-  const sum = createHash('sha256')
-  for (const part of parts) sum.update(part)
+  const checksum = Buffer.alloc(CHECKSUM_BYTES)
+  checksum.writeUInt32LE(checksumOf(parts))
   for (const path of pathsOf(file)) {
-    const isWritten = await passingOver(() => writeAside(path, mode, [sum.copy().digest(), ...parts]))
+    const isWritten = await passingOver(() => writeAside(path, mode, [checksum, ...parts]))
     if (isWritten) return
   }
 }
@@ -144,7 +145,7 @@ async function readChecked(
     if (![0, process.geteuid?.() ?? stats.uid, Number(owner)].includes(stats.uid)) return undefined
     const prefix = Buffer.alloc(PREFIX_BYTES)
     await handle.read(prefix, 0, PREFIX_BYTES, 0)
-    const length = prefix.readDoubleLE(HASH_BYTES)
+    const length = prefix.readDoubleLE(CHECKSUM_BYTES)
     const tail = size - PREFIX_BYTES - length
     if (!Number.isSafeInteger(length) || length < 0 || length > MAX_ROWS_BYTES) return undefined
     if (tail < 0 || tail > MAX_SOURCE_BYTES) return undefined
@@ -153,13 +154,17 @@ async function readChecked(
     const source = Buffer.alloc(tail)
     const read =
       (await readAll(handle, rows, PREFIX_BYTES)) + (await readAll(handle, source, PREFIX_BYTES + length))
-    const sum = createHash('sha256').update(prefix.subarray(HASH_BYTES)).update(rows).update(source).digest()
-    if (read !== length + tail || !sum.equals(prefix.subarray(0, HASH_BYTES))) return undefined
+    const checksum = checksumOf([prefix.subarray(CHECKSUM_BYTES), rows, source])
+    if (read !== length + tail || checksum !== prefix.readUInt32LE(0)) return undefined
     const unpacked = unpack(memory)
     return unpacked && { rows: unpacked, source: JSON.parse(source.toString()) as StoredSource }
   } finally {
     await handle.close()
   }
+}
+
+function checksumOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => crc32(part, sum), 0)
 }
 
 async function readAll(

@@ -1,7 +1,9 @@
-/** Reads the files of a table, and refuses what makes none. Nothing is shared yet. */
+/**
+ * Reads the files of a table, and refuses what makes none. Nothing is shared yet. The reader of CSV
+ * is loaded when there is no packed file to read.
+ */
 import { checkRows } from './check-rows.js'
 import type { RangeColumns } from './columns.js'
-import { readRanges } from './csv.js'
 import { USUAL_FORMAT, type TableFormat } from './format.js'
 import { mostSpecific } from './most-specific.js'
 import { pack, type PackedRows } from './packed.js'
@@ -70,6 +72,7 @@ async function readFamily(
   onBytes: (bytes: number) => void,
 ): Promise<PackedRows> {
   const before = problems.total
+  const { readRanges } = await import('./csv.js')
   const { columns, entries, source } = await readRanges(file, family, format, problems, onBytes)
   const rows = rowsOf(columns, entries.texts, format, (order) =>
     withoutOverlaps(columns, order, file, problems),

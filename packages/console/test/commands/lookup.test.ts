@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test, type TestContext } from 'node:test'
@@ -26,6 +26,29 @@ const answer8 =
 function addressOf(i: number): string {
   return `8.${(i >>> 16) & 255}.${(i >>> 8) & 255}.${i & 255}`
 }
+
+test('what a single address does not need is not loaded', async (t) => {
+  const { folder, flags } = await setUp(t)
+  const coverage = join(folder, 'coverage')
+  const loaded = async (input: string) => {
+    const { stdout } = await percpu(['lookup', ...flags], input, { NODE_V8_COVERAGE: coverage })
+    assert.ok(stdout.startsWith(answer1))
+    const urls = new Set<string>()
+    for (const name of await readdir(coverage)) {
+      const { result } = JSON.parse(await readFile(join(coverage, name), 'utf8')) as {
+        readonly result: readonly { readonly url: string }[]
+      }
+      for (const { url } of result) urls.add(url)
+    }
+    await rm(coverage, { recursive: true })
+    const has = (part: string) => [...urls].some((url) => url.includes(part))
+    return ['/dist/percpu.js', '/csv-parse/', '/cli-progress/', '/lookup/answer.js'].map(has)
+  }
+  // The first one reads the CSV, and leaves the packed files.
+  assert.deepEqual(await loaded('1.1.1.1'), [false, true, false, true])
+  assert.deepEqual(await loaded('1.1.1.1'), [false, false, false, true])
+  assert.deepEqual(await loaded('1.1.1.1\n'.repeat(200_000)), [true, false, false, true])
+})
 
 test('answers standard input and files, in order, to standard output or a file', async (t) => {
   const { folder, flags } = await setUp(t)

@@ -15,9 +15,16 @@ export interface Finished {
   readonly stderr: string
 }
 
-/** Runs the command to its end. */
-export async function percpu(args: readonly string[], input?: string | Readable): Promise<Finished> {
-  const child = spawn(process.execPath, [executable, ...args], { stdio: 'pipe' })
+/** Runs the command to its end. `env`: beside what this process has. */
+export async function percpu(
+  args: readonly string[],
+  input?: string | Readable,
+  env: NodeJS.ProcessEnv = {},
+): Promise<Finished> {
+  const child = spawn(process.execPath, [executable, ...args], {
+    stdio: 'pipe',
+    env: { ...process.env, ...env },
+  })
   if (typeof input === 'object') input.pipe(child.stdin)
   else child.stdin.end(input)
   child.stdin.on('error', () => undefined)
