@@ -102,9 +102,14 @@ export function classAlign(size: number): number {
 
 /** For each size in units of 8 bytes, the first class that holds it, for an alignment. */
 export function classTable(align: number): Uint8Array {
-  return Uint8Array.from({ length: MAX_CLASS / 8 + 1 }, (_, units) =>
-    SIZE_CLASSES.findIndex((size) => size >= units * 8 && classAlign(size) >= align),
-  )
+  const table = new Uint8Array(MAX_CLASS / 8 + 1)
+  let units = 0
+  for (const [number, size] of SIZE_CLASSES.entries()) {
+    if (classAlign(size) < align) continue
+    table.fill(number, units, size / 8 + 1)
+    units = size / 8 + 1
+  }
+  return table
 }
 
 /**

@@ -59,27 +59,31 @@ function groupsOf(
 }
 
 function checkSize(struct: Checked, { size, maxSize }: Contracts): void {
-  const last = struct.fields.filter((field) => field.depth === 0).at(-1)
-  const where = `(the last field, ${last?.path ?? ''}, ends at ${String((last?.offset ?? 0) + (last?.size ?? 0))})`
-  const fault = { struct: struct.name, field: last?.path ?? '', found: struct.size }
   if (size !== undefined) {
     checkCount(struct, 'size', size)
-    if (struct.size !== size) {
-      throw new LayoutError(
-        `struct ${struct.name} is ${String(struct.size)} bytes ${where}, but must be exactly ${String(size)}`,
-        { ...fault, rule: 'size', allowed: size },
-      )
-    }
+    if (struct.size !== size) throw wrongSize(struct, 'size', size, 'must be exactly')
   }
   if (maxSize !== undefined) {
     checkCount(struct, 'maxSize', maxSize)
-    if (struct.size > maxSize) {
-      throw new LayoutError(
-        `struct ${struct.name} is ${String(struct.size)} bytes ${where}, but may be at most ${String(maxSize)}`,
-        { ...fault, rule: 'maxSize', allowed: maxSize },
-      )
-    }
+    if (struct.size > maxSize) throw wrongSize(struct, 'maxSize', maxSize, 'may be at most')
   }
+}
+function wrongSize(
+  { name, size, fields }: Checked,
+  rule: 'size' | 'maxSize',
+  allowed: number,
+  must: string,
+): LayoutError {
+  const last = fields.filter((field) => field.depth === 0).at(-1)
+  const end = (last?.offset ?? 0) + (last?.size ?? 0)
+  const where = `(the last field, ${last?.path ?? ''}, ends at ${String(end)})`
+  return new LayoutError(`struct ${name} is ${String(size)} bytes ${where}, but ${must} ${String(allowed)}`, {
+    struct: name,
+    field: last?.path ?? '',
+    found: size,
+    rule,
+    allowed,
+  })
 }
 
 function checkCount(struct: Checked, rule: string, value: number): void {

@@ -89,11 +89,11 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   readonly isFlexible: boolean
   readonly kind: K
   readonly members: readonly Member[]
-  readonly fields: readonly FieldInfo[]
-  readonly offsets: Readonly<Record<Path<F>, number>>
-  readonly words: Readonly<Record<Path<F>, number>>
   readonly #locate: Locate
   // Made when they are first asked for: most programs use few structs, and those in few ways.
+  #fields: readonly FieldInfo[] | undefined
+  #offsets: Readonly<Record<Path<F>, number>> | undefined
+  #words: Readonly<Record<Path<F>, number>> | undefined
   #hash: number | undefined
   #at: Struct<F, K>['at'] | undefined
   #journalled: Struct<F, K>['journalled'] | undefined
@@ -122,10 +122,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     this.align = raiseAlignment(name, placement, options.align)
     this.stride = roundUp(this.size, this.align)
     this.isFlexible = this.members.at(-1)?.type?.form === 'flexible'
-    this.fields = Object.freeze(flatten(this.members))
     checkContracts(this, options)
-    this.offsets = offsetsOf(this.fields)
-    this.words = wordsOf(this)
     this.#locate = locator(this)
     Object.freeze(this)
   }
@@ -134,6 +131,15 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     return true
   }
 
+  get fields(): readonly FieldInfo[] {
+    return (this.#fields ??= Object.freeze(flatten(this.members)))
+  }
+  get offsets(): Readonly<Record<Path<F>, number>> {
+    return (this.#offsets ??= offsetsOf(this.fields))
+  }
+  get words(): Readonly<Record<Path<F>, number>> {
+    return (this.#words ??= wordsOf(this))
+  }
   get hash(): number {
     return (this.#hash ??= hashOf(this))
   }
