@@ -59,6 +59,10 @@ export async function metric(url: string, name: string): Promise<number> {
 export async function untilMetric(url: string, name: string, value: number): Promise<void> {
   while ((await metric(url, name)) !== value);
 }
+/** As {@link untilMetric}, of a number that only grows, and may have grown further. */
+export async function untilMetricReaches(url: string, name: string, value: number): Promise<void> {
+  while ((await metric(url, name)) < value);
+}
 
 /**
  * A thread that accepts connections was told to be stuck, and then replaced. Of others, and of its
