@@ -1,6 +1,6 @@
-/** `percpu serve`: the table of addresses, or tables of one's own. */
-import { Service, type ServiceOptions } from '../serve/service.js'
-import { TableService, type TableServiceOptions } from '../tables/service.js'
+/** `percpu serve`: the table of addresses, or tables of one's own. Each loads what it needs. */
+import type { ServiceOptions } from '../serve/service.js'
+import type { TableServiceOptions } from '../tables/service.js'
 import { bytesProgress } from './progress.js'
 import { runService, type ProcessOptions } from './run-service.js'
 
@@ -9,6 +9,7 @@ type Given<Options> = Omit<Options, 'logger' | 'signal' | 'onProgress'> & Proces
 /** Serves look-ups of addresses. Resolves with the exit code. */
 export function serve(options: Given<ServiceOptions>): Promise<number> {
   return runService(options, async (logger, signal) => {
+    const { Service } = await import('../serve/service.js')
     const progress = await bytesProgress('loading')
     return Service.start({
       ...options,
@@ -21,5 +22,8 @@ export function serve(options: Given<ServiceOptions>): Promise<number> {
 
 /** Serves tables. Resolves with the exit code. */
 export function serveTables(options: Given<TableServiceOptions>): Promise<number> {
-  return runService(options, (logger, signal) => TableService.start({ ...options, logger, signal }))
+  return runService(options, async (logger, signal) => {
+    const { TableService } = await import('../tables/service.js')
+    return TableService.start({ ...options, logger, signal })
+  })
 }

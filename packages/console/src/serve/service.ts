@@ -24,14 +24,14 @@ import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
 import { serveInspection, type InspectionServer } from '../inspect/serve-inspection.js'
-import { openDoor, type Door } from './door.js'
+import type { Door } from './door.js'
 import { canSharePort } from './fronts.js'
 import { healthOf } from './health.js'
 import { assertCanListen } from './listening.js'
 import { Metrics } from './metrics.js'
 import { Reloader, type ReloadOutcome } from './reload.js'
 import { PATIENCE_MILLISECONDS, SPARE_CPUS, STOP_MILLISECONDS, TABLE_NAME } from './settings.js'
-import { FileWatch } from './file-watch.js'
+import type { FileWatch } from './file-watch.js'
 import { ThreadWatch } from './thread-watch.js'
 
 export interface ServiceOptions {
@@ -79,6 +79,8 @@ const GIVE_UP_MILLISECONDS = 1000
 const WORKERS_MILLISECONDS = 5000
 /** The reason of the load that comes before listening. */
 const FIRST_LOAD = 'start'
+
+type OpenDoor = (typeof import('./door.js'))['openDoor']
 
 interface Parts {
   readonly machine: Machine
@@ -176,11 +178,14 @@ export class Service {
     const columns = columnsText(format.columns)
     const { workers } = this.#options
     logger.info({ ipv4, ipv6, columns, workers, ...availableCpus() }, 'loading')
-    const { error } = await reloader.request(FIRST_LOAD, onProgress)
+    const loading = reloader.request(FIRST_LOAD, onProgress)
+    // The server's modules are loaded meanwhile.
+    const { openDoor } = await import('./door.js')
+    const { error } = await loading
     if (error) throw error
     await pool.ready()
     this.#assertWanted()
-    this.#opening = this.#openDoor()
+    this.#opening = this.#openDoor(openDoor)
     this.#door = await this.#opening
     if (this.#options.watch) await this.#watchFiles()
     const { attribution } = this.#parts
@@ -188,7 +193,7 @@ export class Service {
     logger.info({ url: this.url, ...owed }, 'listening')
   }
 
-  #openDoor(): Promise<Door> {
+  #openDoor(openDoor: OpenDoor): Promise<Door> {
     const { machine, pool, table, metrics, reloader, attribution, threadWatch } = this.#parts
     const { host, port, bodyLimit, timeoutMilliseconds, logger, files, rules = STRICT } = this.#options
     return openDoor({
@@ -214,6 +219,7 @@ export class Service {
   }
 
   async #watchFiles(): Promise<void> {
+    const { FileWatch } = await import('./file-watch.js')
     this.#assertWanted()
     const { files, logger } = this.#options
     const watched = [files.ipv4, files.ipv6].filter((file) => file !== devNull)
