@@ -164,7 +164,8 @@ export function checkOptions<Options extends object>(
   hidden: readonly string[] = [],
 ): void {
   if (options === undefined) return
-  checkObject('options', options)
+  const isNo = () => `not an object with options of ${what}: ${namesOf(names, hidden)}`
+  if (typeof options !== 'object' || (options as unknown) === null) throw refused('options', options, isNo())
   let given = 0
   let unknown: string | undefined
   try {
@@ -178,18 +179,33 @@ export function checkOptions<Options extends object>(
       if (options[name] !== undefined) given++
     }
     // Without any name it may be anything, such as a Map of options.
-    if (given === 0 && unknown === undefined && !isPlain(options))
-      throw refused('options', options, 'not an object with its properties')
+    if (given === 0 && unknown === undefined && !isPlain(options)) throw refused('options', options, isNo())
   } catch (error) {
     if (error instanceof ArgumentError) throw error
     throw new ArgumentError(`options of ${what} cannot be read`, { options }, { cause: error })
   }
   if (unknown === undefined) return
-  const allowed = Object.keys(names).filter((option) => !hidden.includes(option))
-  throw new ArgumentError(`${what} has no option ${shortened(unknown)}; it has ${allowed.join(', ')}`, {
+  const allowed = namesOf(names, hidden)
+  throw new ArgumentError(`${what} has no option ${shortened(unknown)}; it has ${allowed}`, {
     option: unknown,
-    allowed,
+    allowed: allowed.split(', '),
   })
+}
+/** As {@link checkOptions}, of a call that cannot do without. */
+export function checkGivenOptions<Options extends object>(
+  what: string,
+  options: Options | undefined,
+  names: OptionNames<Options>,
+  hidden: readonly string[] = [],
+): asserts options is Options {
+  if (options === undefined)
+    throw new ArgumentError(`${what} needs an object with options: ${namesOf(names, hidden)}`, { options })
+  checkOptions(what, options, names, hidden)
+}
+function namesOf(names: object, hidden: readonly string[]): string {
+  return Object.keys(names)
+    .filter((name) => !hidden.includes(name))
+    .join(', ')
 }
 function isPlain(options: object): boolean {
   return Object.prototype.toString.call(options) === '[object Object]'

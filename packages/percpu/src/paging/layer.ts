@@ -13,7 +13,7 @@ import { CollectionHead, isRemoving, type Presence } from '../collections/presen
 import { pause, type Removable, type Removal } from '../collections/removal.js'
 import type { RangeMapsLayer } from '../collections/range/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
-import { checkChoice, checkObject, checkOptions, checkStored } from '../machine/check.js'
+import { checkChoice, checkGivenOptions, checkOptions, checkStored } from '../machine/check.js'
 import { ObjectMissingError } from '../machine/errors.js'
 import { NAME_BYTES, UNIT } from '../machine/limits.js'
 import { host, reportError } from '../machine/platform.js'
@@ -97,8 +97,7 @@ export class PagingLayer implements AttachedLayer {
   /** The sparse array of this name. @throws as `machine.sparseArray`. */
   sparseArray<Kind extends SparseKind>(name: string, options: SparseOptions<Kind>): SparseArray<Kind> {
     const { memory } = this.#below.context.own
-    checkOptions('sparseArray', options, { value: true, create: true })
-    checkObject('options', options)
+    checkGivenOptions('sparseArray', options, { value: true, create: true })
     const { value, create } = options
     checkChoice('value', value, Object.keys(sparseKinds))
     checkCreate(create)

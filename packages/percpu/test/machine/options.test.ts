@@ -69,6 +69,15 @@ describe('an option that there is not', () => {
 })
 
 describe('options', () => {
+  it('are asked for by their names where a call cannot do without', () => {
+    const machine = fresh()
+    const asked = (call: () => unknown, names: RegExp): void => throwsCode(call, 'PERCPU_ARGUMENT', names)
+    asked(() => machine.map('m', undefined as never), /^map needs an object with options: key, value, /)
+    asked(() => machine.rangeMap('m', undefined as never), /^rangeMap needs .*: key, value, create$/)
+    asked(() => machine.sparseArray('m', undefined as never), /^sparseArray needs .*: value, create$/)
+    asked(() => machine.map('m', 'u32' as never), /^options: 'u32' is not .* options of map: key, value, /)
+  })
+
   it('are an object', async () => {
     const machine = fresh()
     for (const wrong of [null, 5, 'zero'] as never[]) {

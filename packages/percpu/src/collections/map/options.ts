@@ -5,7 +5,7 @@ import {
   checkChoice,
   checkFlag,
   checkInt32,
-  checkObject,
+  checkGivenOptions,
   checkOptions,
   checkRange,
   refused,
@@ -104,8 +104,7 @@ const optionNames: OptionNames<MapOptions> = {
 
 /** Reads them, once: they may be getters. @throws ArgumentError. */
 export function readMapOptions(given: MapOptions): MapSpec {
-  checkObject('options', given)
-  checkOptions('map', given, optionNames, ['seed'])
+  checkGivenOptions('map', given, optionNames, ['seed'])
   const { key, value, cache, stats, hold, capacity: limits, ttl, create, seed } = given
   const capacity = readCapacity(limits)
   const options = { key, value, cache, stats, hold, capacity, ttl, create, seed } as MapSpec
@@ -178,11 +177,11 @@ export function compareOptions(memory: Memory, root: number, name: string, optio
     return
   }
   const foundValue = number === STRUCT ? 'struct' : valueKinds[number]
-  const other = isStruct(value) ? `struct ${value.name}` : `kind '${value}'`
+  const other = isStruct(value) ? `of struct ${value.name}` : `of kind '${value}'`
   const hint = isStruct(value) && number === STRUCT ? ', with another layout or name' : ''
   throw new MapMismatchError(
     `the map ${shown(name)} has keys of kind '${foundKey}' and values of kind '${foundValue}'${hint}, ` +
-      `not '${key}' and ${other}`,
+      `not keys of kind '${key}' and values ${other}`,
     { name, expected: { key, value }, found: { key: foundKey, value: foundValue } },
   )
 }

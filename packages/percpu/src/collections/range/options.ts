@@ -1,6 +1,6 @@
 /** What a map of ranges is made for, and opened as. */
 import { load32, store32, type Memory } from '#mem'
-import { checkChoice, checkObject, checkOptions, shown } from '../../machine/check.js'
+import { checkChoice, checkGivenOptions, shown } from '../../machine/check.js'
 import { MapMismatchError } from '../errors.js'
 import { checkCreate, type OpenOptions } from '../opening.js'
 import { valueCodecs, type MapValueKind } from '../values.js'
@@ -26,8 +26,7 @@ const allValues = Object.keys(valueCodecs) as MapValueKind[]
 export function readRangeOptions<K extends RangeKeyKind, V extends MapValueKind>(
   options: RangeMapOptions<K, V>,
 ): RangeMapOptions<K, V> {
-  checkObject('options', options)
-  checkOptions('rangeMap', options, { key: true, value: true, create: true })
+  checkGivenOptions('rangeMap', options, { key: true, value: true, create: true })
   const { key, value, create } = options
   checkChoice('key', key, allKeys)
   checkChoice('value', value, allValues)
@@ -51,7 +50,8 @@ export function compareRangeOptions(
   const found = rangeOptionsAt(memory, root)
   if (found.key === key && found.value === value) return
   throw new MapMismatchError(
-    `the map of ranges ${shown(name)} has keys of kind '${found.key}' and values of kind '${found.value}', not '${key}' and '${value}'`,
+    `the map of ranges ${shown(name)} has keys of kind '${found.key}' and values of kind '${found.value}', ` +
+      `not keys of kind '${key}' and values of kind '${value}'`,
     { name, expected: { key, value }, found },
   )
 }

@@ -2,7 +2,7 @@
 import { load32, store32, type Memory } from '#mem'
 import { powerOfTwoAbove } from '../../arithmetic.js'
 import { isStruct } from '../../layout/index.js'
-import { checkObject, checkOneOf, checkOptions, checkRange, shown } from '../../machine/check.js'
+import { checkGivenOptions, checkOneOf, checkRange, shown } from '../../machine/check.js'
 import { parseSize } from '../../machine/size.js'
 import { RingMismatchError } from '../errors.js'
 import { checkCreate, type OpenOptions } from '../opening.js'
@@ -50,8 +50,7 @@ export interface RingSpec {
 
 /** @throws ArgumentError. */
 export function readRingOptions(options: RingOptions): RingSpec {
-  checkObject('options', options)
-  checkOptions('ring', options, { value: true, bytes: true, create: true })
+  checkGivenOptions('ring', options, { value: true, bytes: true, create: true })
   const { value = 'bytes', bytes, create } = options
   if (isStruct(value)) checkValueStruct(value)
   else checkOneOf('value', value, kinds)
