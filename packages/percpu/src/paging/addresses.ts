@@ -31,8 +31,13 @@ export function checkSpan(address: number, bytes: number, align = PAGE_BYTES): S
       `bytes: ${bytes} from address ${address} on go beyond the end of a space at ${SPACE_BYTES}`,
       { address, bytes },
     )
+  return spanOf(address, bytes)
+}
+
+/** No bytes lie in no page, wherever their address is. */
+export function spanOf(address: number, bytes: number): Span {
   const page = Math.floor(address / PAGE_BYTES)
-  return { address, bytes, page, end: Math.ceil((address + bytes) / PAGE_BYTES) }
+  return { address, bytes, page, end: bytes === 0 ? page : Math.ceil((address + bytes) / PAGE_BYTES) }
 }
 
 /** The parts of a range in each of its pages. */

@@ -159,21 +159,29 @@ export async function clearPages(
 ): Promise<void> {
   const { pager, place } = access
   const { address, bytes } = span
+  if (bytes === 0) return
   const first = Math.ceil(address / PAGE_BYTES)
   const last = Math.max(first, Math.floor((address + bytes) / PAGE_BYTES))
-  await changes.run(place, deadline, async () => {
-    changes.checkPins(place, first, last)
-    pager.locked(() => pager.tables.prepare(place.table + edge, first, last))
-    await changes.unmap(place, first, last, deadline)
-  })
   // The parts of pages at both ends.
   const end = address + bytes
   const low = { ...span, bytes: Math.min(bytes, first * PAGE_BYTES - address), end: first }
   const high = { ...span, address: last * PAGE_BYTES, bytes: end - last * PAGE_BYTES, page: last }
-  for (const { page, offset, count } of [...pagesOf(low), ...(low.bytes < bytes ? pagesOf(high) : [])]) {
-    const isThere = access.reading(page, (word) => word !== 0)
-    if (isThere) access.writing(page, (word) => fillBytes(access.memory, word * 4 + offset, count, 0))
-  }
+  const ends = [...pagesOf(low), ...(low.bytes < bytes ? pagesOf(high) : [])]
+  await changes.run(place, deadline, async () => {
+    changes.checkPins(place, first, last)
+    pager.locked(() => {
+      pager.tables.prepare(place.table + edge, first, last)
+      // Copies of pages that a snapshot shares come first: they may find no memory. Nobody shares
+      // them again before the change is over. Mutant: paging/ends-copied-late.
+      for (const { page } of ends)
+        if (pager.tables.read(place.table + edge, page) !== 0) pager.tables.write(place.table + edge, page)
+    })
+    await changes.unmap(place, first, last, deadline)
+    for (const { page, offset, count } of ends) {
+      const isThere = access.reading(page, (word) => word !== 0)
+      if (isThere) access.writing(page, (word) => fillBytes(access.memory, word * 4 + offset, count, 0))
+    }
+  })
 }
 
 /** Runs `change` under the lock while nobody changes the space. */

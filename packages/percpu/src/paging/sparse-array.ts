@@ -9,7 +9,7 @@ import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.j
 import { ArgumentError } from '../errors.js'
 import { Tlb } from '../pagetable/tlb.js'
 import type { SpaceAccess } from './access.js'
-import { MAX_COPY_BYTES, type Span } from './addresses.js'
+import { MAX_COPY_BYTES, spanOf } from './addresses.js'
 import type { Changes } from './changes.js'
 import { FaultError } from './errors.js'
 import { clearPages } from './mapping.js'
@@ -234,7 +234,7 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
     checkWait(options)
     if (this.#parts.isSnapshot) throw this.#fixed()
     const { bytes } = this.#codec
-    const span = spanOf(from * bytes, to * bytes)
+    const span = spanOf(from * bytes, (to - from) * bytes)
     await clearPages(this.#access, this.#parts.changes, span, this.#access.life.deadline(options))
   }
 
@@ -281,14 +281,5 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
   }
   #fixed(): FaultError {
     return new FaultError(`the sparse array ${this.name} is a snapshot: write refused`, { access: 'write' })
-  }
-}
-
-function spanOf(address: number, end: number): Span {
-  return {
-    address,
-    bytes: end - address,
-    page: Math.floor(address / PAGE_BYTES),
-    end: Math.ceil(end / PAGE_BYTES),
   }
 }

@@ -54,6 +54,17 @@ describe('an address space', () => {
     await rejectsCode(space.protect(7 * PAGE, 2 * PAGE), 'PERCPU_FAULT', /28672 \(0x7000\): protect refused/)
   })
 
+  it('copies no bytes from and to where nothing is mapped, and takes no memory for it', () => {
+    const space = fresh({ memory: '16 MiB' }).space('space')
+    for (const address of [0, 7, PAGE, 2 ** 42 - 1]) {
+      assert.deepEqual(space.copyOut(address, 0), new Uint8Array())
+      space.copyIn(address, new Uint8Array())
+    }
+    space.map(0, PAGE)
+    space.copyIn(7, new Uint8Array())
+    assert.equal(space.maps()[0]?.resident, 0)
+  })
+
   it('is forked with options behind the name', async () => {
     const space = fresh({ memory: '16 MiB' }).space('space')
     await rejectsCode(
@@ -71,6 +82,40 @@ describe('a sparse array', () => {
     const message = /^the sparse array old is a snapshot: write refused$/
     for (const index of [1, 2 ** 38]) throwsCode(() => snapshot.set(index, 1), 'PERCPU_FAULT', message)
     await rejectsCode(snapshot.clear(), 'PERCPU_FAULT', message)
+  })
+
+  it('clears no values without memory', async () => {
+    const machine = fresh({ memory: '16 MiB' })
+    const array = machine.sparseArray('array', { value: 'u8' }).set(1, 1)
+    await array.snapshot('old')
+    const before = machine.spaces()
+    await array.clear(1, 1)
+    assert.deepEqual(machine.spaces(), before)
+  })
+
+  it('has all its values where there is no memory to clear some of them', async () => {
+    const machine = fresh({ memory: '4 MiB' })
+    const array = machine.sparseArray('array', { value: 'u8' })
+    const used = [PAGE - 1, PAGE, 2 * PAGE, 3 * PAGE]
+    for (const index of used) array.set(index, 1)
+    const snapshot = await array.snapshot('old')
+    // It has its own tables from here on, and shares the pages at both ends.
+    array.set(PAGE, 2)
+    const taken: number[] = []
+    for (let page = machine.heap.pages.tryAlloc(0); page; page = machine.heap.pages.tryAlloc(0))
+      taken.push(page)
+    await rejectsCode(array.clear(1, 3 * PAGE + 1), 'PERCPU_OUT_OF_MEMORY')
+    assert.deepEqual(
+      used.map((index) => array.get(index)),
+      [1, 2, 1, 1],
+    )
+    for (const page of taken) machine.heap.pages.free(page, 0)
+    await array.clear(1, 3 * PAGE + 1)
+    assert.deepEqual(
+      used.map((index) => array.get(index) + snapshot.get(index)),
+      [1, 1, 1, 1],
+    )
+    machine.space('any').verify()
   })
 
   it('goes through nothing more once it is removed', async () => {
