@@ -248,7 +248,8 @@ export class AddressSpace {
    * Writes bytes from an address on.
    *
    * @throws FaultError if not all of them are mapped, and writable; OutOfMemoryError;
-   *   ArgumentError; LockTimeoutError; RemovedError; OfflineError. Nothing is changed then.
+   *   ArgumentError; LockTimeoutError; RemovedError; OfflineError. Nothing is changed then, unless
+   *   another thread unmaps, protects or forks these pages meanwhile.
    */
   copyIn(address: number, bytes: Uint8Array): void {
     const given = viewOf('bytes', bytes)
