@@ -21,6 +21,9 @@ const kills = Number(process.env['PERCPU_KILLS'] ?? 8)
 const seed = Number(process.env['PERCPU_SEED'] ?? 5)
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
+const isParked = ({ watch }: Machine, cpu: number): boolean =>
+  watch.inspect().cpus.find((each) => each.cpu === cpu)?.activity === 'parked'
+
 class Scene {
   readonly machine: Machine
   readonly slots: number
@@ -139,7 +142,12 @@ describe('a worker that parks right after it has freed something', () => {
     const [park = 0] = words(machine, 1)
     const address = machine.heap.alloc(32, { persist: true })
     storeAtomic32(machine.memory.i32, scene.slots / 4, address / 8)
+    // Its grace period cannot end before it has parked: it would have freed the object itself.
+    const token = domain.readLock()
     const { reaped } = await scene.start(park)
+    const first = scene.slots / 4
+    while (loadAtomic32(machine.memory.i32, first) === address / 8 || !isParked(machine, 1)) await turn()
+    domain.readUnlock(token)
     while (machine.heap.allocations().some((allocation) => allocation.address === address)) await turn()
     await domain.barrier()
     const [cleaning] = await Promise.allSettled([domain.cleanup()])

@@ -59,7 +59,8 @@ async function readLong(slot: number): Promise<void> {
 parentPort?.postMessage('ready')
 if (data.park !== undefined) {
   await replace(0)
-  machine.cpus.park(data.park, 0)
+  // A ring may wake it before.
+  while (loadAtomic32(i32, data.park / 4) === 0) machine.cpus.park(data.park, 0)
   await machine.offline()
 } else {
   for (let turn = 0; ; turn++) {
