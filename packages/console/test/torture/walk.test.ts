@@ -2,10 +2,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { percpu } from '../helpers/command.js'
+import type { AddressSpace } from 'percpu'
+import type { BoardView } from '../../dist/torture/walk/board.js'
 import type { WalkOptions, WalkResult } from '../../dist/torture/walk/run.js'
 
 const { judge } = await import('../../dist/torture/walk/check.js')
 const { MAPPED, MAPPING, UNMAPPED, UNMAPPING, valueOf } = await import('../../dist/torture/walk/board.js')
+const { Mapper } = await import('../../dist/torture/walk/roles.js')
 const { tortureWalks } = await import('../../dist/torture/walk/run.js')
 
 const few: WalkOptions = { milliseconds: 3000, readers: 2, writers: 1, kill: false, seed: 3 }
@@ -42,6 +45,37 @@ describe('a torture run of walks', () => {
     assert.notEqual(refused.code, 0)
     const mixed = await percpu(['torture', '--walk', '--onoff'])
     assert.match(mixed.stderr, /--walk takes no --flavour, and no --onoff/)
+  })
+})
+
+describe('a mapper that takes the place of a terminated one', () => {
+  it('tells what may still be read until its pages are unmapped', async () => {
+    for (const phase of [UNMAPPED, MAPPING, MAPPED, UNMAPPING]) {
+      const states = new Map<number, number>()
+      let isUnmapped = false
+      const board = {
+        state: (page: number) => states.get(page) ?? 7 * 4 + phase,
+        setState: (page: number, version: number, next: number) => states.set(page, version * 4 + next),
+      } as unknown as BoardView
+      const space = {
+        unmap: () => {
+          const state = board.state(3)
+          // What a change of version 7 has left, or not yet written.
+          const there = { [UNMAPPED]: [], [MAPPING]: [6, 7], [MAPPED]: [7], [UNMAPPING]: [6] }[phase] ?? []
+          for (const version of there) assert.equal(judge(3, valueOf(3, version), state, state), undefined)
+          assert.equal(judge(3, valueOf(3, 5), state, state), 'stale')
+          isUnmapped = true
+          return Promise.resolve()
+        },
+      } as unknown as AddressSpace
+      await new Mapper(
+        { machine: undefined as never, random: undefined as never, board, spaces: [space] },
+        0,
+      ).begin()
+      assert.ok(isUnmapped)
+      assert.equal(board.state(3) & 3, UNMAPPED)
+      assert.equal(judge(3, valueOf(3, 7), board.state(3), board.state(3)), 'stale')
+    }
   })
 })
 

@@ -91,11 +91,18 @@ export class Mapper {
     this.#first = mapper * PAGES
   }
 
-  /** What a mapper has left that was terminated: its pages are unmapped, whatever they are. */
+  /**
+   * What a mapper has left that was terminated: its pages are unmapped, whatever they are. A change
+   * that it had begun is the same change still: words of the version before are there until then.
+   */
   async begin(): Promise<void> {
     const { space, board } = this.#scene
-    for (let page = this.#first; page < this.#first + PAGES; page++)
-      board.setState(page, (board.state(page) >>> 2) + 1, UNMAPPING)
+    for (let page = this.#first; page < this.#first + PAGES; page++) {
+      const state = board.state(page)
+      const phase = state & 3
+      const isUnderWay = phase === MAPPING || phase === UNMAPPING
+      board.setState(page, (state >>> 2) + (isUnderWay ? 0 : 1), UNMAPPING)
+    }
     const { address, bytes } = blockOf(this.#mapper)
     await this.#patiently(() => space.unmap(address, bytes))
     for (let page = this.#first; page < this.#first + PAGES; page++)
