@@ -164,8 +164,8 @@ export function checkOptions<Options extends object>(
   hidden: readonly string[] = [],
 ): void {
   if (options === undefined) return
-  const isNo = () => `not an object with options of ${what}: ${namesOf(names, hidden)}`
-  if (typeof options !== 'object' || (options as unknown) === null) throw refused('options', options, isNo())
+  if (typeof options !== 'object' || (options as unknown) === null)
+    throw noOptions(what, options, names, hidden)
   let given = 0
   let unknown: string | undefined
   try {
@@ -179,16 +179,17 @@ export function checkOptions<Options extends object>(
       if (options[name] !== undefined) given++
     }
     // Without any name it may be anything, such as a Map of options.
-    if (given === 0 && unknown === undefined && !isPlain(options)) throw refused('options', options, isNo())
+    if (given === 0 && unknown === undefined && !isPlain(options))
+      throw noOptions(what, options, names, hidden)
   } catch (error) {
     if (error instanceof ArgumentError) throw error
     throw new ArgumentError(`options of ${what} cannot be read`, { options }, { cause: error })
   }
   if (unknown === undefined) return
   const allowed = namesOf(names, hidden)
-  throw new ArgumentError(`${what} has no option ${shortened(unknown)}; it has ${allowed}`, {
+  throw new ArgumentError(`${what} has no option ${shortened(unknown)}; it has ${allowed.join(', ')}`, {
     option: unknown,
-    allowed: allowed.split(', '),
+    allowed,
   })
 }
 /** As {@link checkOptions}, of a call that cannot do without. */
@@ -199,13 +200,20 @@ export function checkGivenOptions<Options extends object>(
   hidden: readonly string[] = [],
 ): asserts options is Options {
   if (options === undefined)
-    throw new ArgumentError(`${what} needs an object with options: ${namesOf(names, hidden)}`, { options })
+    throw new ArgumentError(`${what} needs an object with options: ${namesOf(names, hidden).join(', ')}`, {
+      options,
+    })
   checkOptions(what, options, names, hidden)
 }
-function namesOf(names: object, hidden: readonly string[]): string {
-  return Object.keys(names)
-    .filter((name) => !hidden.includes(name))
-    .join(', ')
+function noOptions(what: string, options: unknown, names: object, hidden: readonly string[]): ArgumentError {
+  return refused(
+    'options',
+    options,
+    `not an object with options of ${what}: ${namesOf(names, hidden).join(', ')}`,
+  )
+}
+function namesOf(names: object, hidden: readonly string[]): string[] {
+  return Object.keys(names).filter((name) => !hidden.includes(name))
 }
 function isPlain(options: object): boolean {
   return Object.prototype.toString.call(options) === '[object Object]'
