@@ -25,6 +25,7 @@ async function open(): Promise<void> {
     bare.child.kill('SIGKILL')
   })
   await Promise.all([service.ready(), bare.ready()])
+  await service.published()
 }
 
 const rateOf =

@@ -2,11 +2,13 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Absent, type Effort } from './harness/suite.js'
 
 export const CONNECTIONS = 32
+const LOOK_MILLISECONDS = 50
 /** The `percpu` command. */
 export const command = fileURLToPath(new URL('../bin/percpu.js', import.meta.resolve('percpu-console')))
 
@@ -18,7 +20,7 @@ export class Server {
   constructor(args: readonly string[], node = process.execPath) {
     this.child = spawn(node, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   }
-  /** Resolves once a line of its log has a URL, and the table is there if it has one. */
+  /** Resolves once a line of its log has a URL. */
   async ready(): Promise<void> {
     if (this.child.stdout === null) throw new Error('no output')
     for await (const line of createInterface(this.child.stdout)) {
@@ -29,6 +31,14 @@ export class Server {
       return
     }
     throw new Error('the server ended')
+  }
+  /** Resolves once the service of addresses has published its table. */
+  async published(): Promise<void> {
+    for (;;) {
+      const health = (await (await fetch(`${this.url}/health`)).json()) as { readonly generation: number }
+      if (health.generation > 0) return
+      await setTimeout(LOOK_MILLISECONDS)
+    }
   }
   async close(): Promise<void> {
     const ended = once(this.child, 'exit')

@@ -14,7 +14,7 @@ export {
 } from './address/parse.js'
 export { readAddress, STRICT, type AddressRules } from './address/rules.js'
 export { withoutMark } from './lookup/byte-order-mark.js'
-export { AddressTable, type Pair, type TableSummary } from './table/address-table.js'
+export { AddressTable, type TableSummary } from './table/address-table.js'
 export {
   dataPackage,
   loadTable,
@@ -24,14 +24,22 @@ export {
   type LoadProgress,
 } from './table/load.js'
 export { columnsText, fieldsOf, parseColumns, USUAL_FORMAT, type TableFormat } from './table/format.js'
+export { FirstTable } from './table/first-table.js'
+export type { Pair } from './table/lookup-table.js'
 export { openTable, TableState, type TableMaps } from './table/maps.js'
 export { publish, settle, type Published } from './table/publish.js'
 export { pack, unpack, type PackedRows } from './table/packed.js'
 export { readPacked, writePacked } from './table/packed-file.js'
 export { PackedTable } from './table/packed-table.js'
-export { readTable, type ReadOptions, type TableFiles, type TableRows } from './table/read.js'
+export {
+  readPackedTable,
+  readTable,
+  type ReadOptions,
+  type TableFiles,
+  type TableRows,
+} from './table/read.js'
 export { MAX_SHRINK, type RowCounts, type ShrinkLimit } from './table/row-counts.js'
-export { AnswerWriter, lookUp, type Answer } from './lookup/answer.js'
+export { AnswerWriter, lookUp, lookUpCharacters, type Answer } from './lookup/answer.js'
 export { answerBatch } from './lookup/answer-batch.js'
 export { JsonArrayFlattener } from './lookup/json-array.js'
 export { LookupPool, type PoolOptions, type WorkerStatus } from './lookup/pool.js'

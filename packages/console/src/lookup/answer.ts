@@ -9,8 +9,7 @@ import {
   type Address,
 } from '../address/parse.js'
 import { isNat64, readAddress, STRICT, type AddressRules } from '../address/rules.js'
-import type { AddressTable, Pair } from '../table/address-table.js'
-import type { LookupTable } from '../table/lookup-table.js'
+import type { LookupTable, Pair, PairTable } from '../table/lookup-table.js'
 
 export interface Answer {
   readonly address: string
@@ -22,7 +21,7 @@ export interface Answer {
 }
 
 /** The answer for one address, or undefined if no range holds it. About 1 µs. */
-export function lookUp(table: AddressTable, text: string, address: Address): Answer | undefined {
+export function lookUp(table: PairTable, text: string, address: Address): Answer | undefined {
   const pair = find(table, address)
   return pair < 0 ? undefined : { address: text, range: rangeOf(table, address), ...table.pair(pair) }
 }
@@ -31,7 +30,7 @@ export function lookUp(table: AddressTable, text: string, address: Address): Ans
  * The same as JSON in UTF-8, each byte as a character. `text` has no character that JSON escapes.
  * About 0.5 µs.
  */
-export function lookUpCharacters(table: AddressTable, text: string, address: Address): string | undefined {
+export function lookUpCharacters(table: PairTable, text: string, address: Address): string | undefined {
   const pair = find(table, address)
   if (pair < 0) return undefined
   const { start, end } = rangeOf(table, address)
@@ -41,11 +40,11 @@ export function lookUpCharacters(table: AddressTable, text: string, address: Add
   return `{"address":"${text}","range":{"start":"${start}","end":"${end}"}${rest}`
 }
 
-function find(table: AddressTable, address: Address): number {
+function find(table: PairTable, address: Address): number {
   return address.family === 4 ? table.find4(address.word) : table.find6(address.words)
 }
 /** The range that was found last. */
-function rangeOf({ bounds }: AddressTable, { family }: Address): Answer['range'] {
+function rangeOf({ bounds }: PairTable, { family }: Address): Answer['range'] {
   if (family === 4) return { start: ipv4Text(bounds[0] as number), end: ipv4Text(bounds[1] as number) }
   const [w0 = 0, w1 = 0, w2 = 0, w3 = 0, w4 = 0, w5 = 0, w6 = 0, w7 = 0] = bounds
   return { start: ipv6Text(w0, w1, w2, w3), end: ipv6Text(w4, w5, w6, w7) }

@@ -21,6 +21,7 @@ import { AbortedError, WorkerLostError } from '../errors.js'
 import type { Crew } from '../serve/thread-watch.js'
 import { USUAL_FIELDS } from '../table/format.js'
 import type { FilePart } from './file-part.js'
+import { JobQueue } from './job-queue.js'
 import { bytesOf, errorOf, unanswered, type BatchJob, type Job, type PartJob, type PlaceOf } from './jobs.js'
 import type {
   BatchCounts,
@@ -49,6 +50,8 @@ export interface PoolOptions {
   readonly fields?: readonly string[] | undefined
   /** What addresses are. Default: nothing beyond {@link STRICT}. */
   readonly rules?: AddressRules | undefined
+  /** Whether batches wait until {@link LookupPool.release}. Default: false. */
+  readonly isHeld?: boolean
 }
 
 export interface WorkerStatus {
@@ -94,14 +97,20 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
   readonly #machine: Machine
   readonly #setup: WorkerSetup
   readonly #places: Place[]
-  readonly #waiting: Job[] = []
+  readonly #waiting: JobQueue
   readonly #spares: ArrayBuffer[] = []
   #nextId = 1
+  /** Of {@link ready}: called when a worker is ready, and when there will be none. */
+  readonly #callers: (() => void)[] = []
   #closing = false
 
   /** Workers start at once; {@link LookupPool.ready} tells when. */
-  constructor(machine: Machine, { workers, table, fields = USUAL_FIELDS, rules = STRICT }: PoolOptions) {
+  constructor(
+    machine: Machine,
+    { workers, table, fields = USUAL_FIELDS, rules = STRICT, isHeld = false }: PoolOptions,
+  ) {
     super()
+    this.#waiting = new JobQueue(isHeld)
     this.#machine = machine
     this.#setup = { handle: machine.handle, table, fields, rules }
     this.#places = Array.from({ length: workers }, (_, number) => ({
@@ -120,9 +129,30 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
     for (const place of this.#places) this.#start(place)
   }
 
-  /** When every worker is ready. @throws WorkerLostError if none can be started. */
+  /** When every worker is ready. @throws WorkerLostError if none can be started; AbortedError. */
   async ready(): Promise<void> {
-    while (this.#places.some(({ cpu }) => cpu === undefined)) await this.#change()
+    while (this.#places.some(({ cpu }) => cpu === undefined)) {
+      if (this.#waiting.refusal) throw this.#waiting.refusal
+      await new Promise<void>((resolve) => this.#callers.push(resolve))
+    }
+  }
+
+  /** Gives out the batches that have waited, and from now on each as it comes. */
+  release(): void {
+    this.#waiting.release()
+    this.#dispatch()
+  }
+
+  /** Rejects the batches that wait for a worker, and all from now on, with AbortedError. */
+  refuse(): void {
+    this.#refuse(new AbortedError('the pool of workers is being closed'))
+  }
+  #refuse(error: Error): void {
+    this.#waiting.refuse(error)
+    this.#tellCallers()
+  }
+  #tellCallers(): void {
+    for (const tell of this.#callers.splice(0)) tell()
   }
 
   get workers(): readonly WorkerStatus[] {
@@ -143,13 +173,13 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
   /**
    * Has the lines of `bytes` answered. Do not change `bytes` before that.
    *
-   * @throws AbortedError if `signal` is aborted before a worker takes it; WorkerLostError.
+   * @throws AbortedError if `signal` is aborted before a worker takes it, or the pool is closed;
+   *   WorkerLostError.
    */
   run(bytes: Uint8Array<ArrayBuffer>, format: BatchFormat, signal?: AbortSignal): Promise<BatchResult> {
     return new Promise((resolve, reject) => {
       const state = { id: this.#nextId++, losses: 0, isAnswered: false }
-      this.#waiting.push({ ...state, bytes, format, signal, resolve, reject })
-      this.#dispatch()
+      this.#add({ ...state, bytes, format, signal, resolve, reject })
     })
   }
 
@@ -162,8 +192,7 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
   runPart(part: FilePart, format: BatchFormat, output: number, place: PlaceOf): Promise<undefined> {
     return new Promise((resolve, reject) => {
       const state = { id: this.#nextId++, losses: 0, isAnswered: false }
-      this.#waiting.push({ ...state, part, format, output, place, resolve, reject })
-      this.#dispatch()
+      this.#add({ ...state, part, format, output, place, resolve, reject })
     })
   }
 
@@ -198,8 +227,7 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
    */
   async close(milliseconds = 5000): Promise<void> {
     this.#closing = true
-    for (const job of this.#waiting.splice(0))
-      job.reject(new AbortedError('the pool of workers is being closed'))
+    this.refuse()
     const workers = this.#places.flatMap(({ worker }) => (worker ? [worker] : []))
     const ended = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
     for (const worker of workers) worker.postMessage({ type: 'stop' } satisfies ToWorker)
@@ -213,15 +241,15 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
   // -------------------------------------------------------------------------------------------------------------------
   // Batches
 
+  #add(job: Job): void {
+    this.#waiting.add(job)
+    this.#dispatch()
+  }
   #dispatch(): void {
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.hasNext) {
       const place = this.#leastBusy()
-      if (!place?.worker) return
-      const job = this.#waiting.shift() as Job
-      if ('signal' in job && job.signal?.aborted) {
-        job.reject(new AbortedError('given up before a worker took it'))
-        continue
-      }
+      const job = place?.worker && this.#waiting.take()
+      if (!place?.worker || !job) return
       place.jobs.set(job.id, job)
       this.#send(place.worker, job)
     }
@@ -315,6 +343,7 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
     place.attachMilliseconds = attachMilliseconds
     place.failedStarts = 0
     this.emit('ready', { place: place.number, cpu, replaced: place.replaced })
+    this.#tellCallers()
     this.#dispatch()
   }
 
@@ -358,7 +387,7 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
     for (const job of jobs.toReversed()) {
       job.isAnswered = false
       if (job.losses < ATTEMPTS) {
-        this.#waiting.unshift(job)
+        this.#waiting.putBack(job)
       } else {
         job.reject(
           new WorkerLostError(
@@ -380,23 +409,7 @@ export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
       {},
       cause ? { cause } : {},
     )
-    for (const job of this.#waiting.splice(0)) job.reject(error)
+    this.#refuse(error)
     this.emit('failed', error)
-  }
-
-  /** The next time a worker becomes ready. */
-  #change(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const settle = (error?: WorkerLostError) => {
-        this.off('ready', ready)
-        this.off('failed', failed)
-        if (error) reject(error)
-        else resolve()
-      }
-      const ready = () => settle()
-      const failed = (error: WorkerLostError) => settle(error)
-      this.on('ready', ready)
-      this.on('failed', failed)
-    })
   }
 }

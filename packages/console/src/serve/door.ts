@@ -5,7 +5,7 @@ import type { Logger } from 'pino'
 import type { AddressRules } from '../address/rules.js'
 import { AbortedError, WorkerLostError } from '../errors.js'
 import type { LookupPool } from '../lookup/pool.js'
-import type { AddressTable } from '../table/address-table.js'
+import type { FirstTable } from '../table/first-table.js'
 import type { LookupCount } from '../web/frame.js'
 import { addWebRoutes } from '../web/routes.js'
 import { machineSource } from '../web/source.js'
@@ -27,7 +27,7 @@ export interface DoorOptions {
   /** Threads that accept connections; 0: this one does. */
   readonly fronts: number
   readonly pool: LookupPool
-  readonly table: AddressTable
+  readonly table: FirstTable
   /** The table's columns of data. */
   readonly fields: readonly string[]
   readonly rules: AddressRules
@@ -77,14 +77,15 @@ async function openHere(options: DoorOptions): Promise<Door> {
 }
 
 async function openFronts(options: DoorOptions): Promise<Door> {
-  const { machine, host, port, pool, fields, rules, attribution, watch, logger, onFailed } = options
+  const { machine, host, port, pool, table, fields, rules, attribution, watch, logger, onFailed } = options
   const { bodyLimit, timeoutMilliseconds } = options
-  const setup: OwnSetup<LookupFrontSetup> = {
+  const setup = (): OwnSetup<LookupFrontSetup> => ({
     ...{ host, bodyLimit, timeoutMilliseconds, fields, rules, attribution },
+    rows: table.rows,
     window: windowOf(pool),
-  }
+  })
   const fronts = new Fronts<LookupQuestions>({
-    ...{ machine, port, setup: () => setup, logger, onFailed },
+    ...{ machine, port, setup, logger, onFailed },
     module: new URL('./front-worker.js', import.meta.url),
     count: options.fronts,
     answers: answersOf(options),

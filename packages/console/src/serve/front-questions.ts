@@ -1,6 +1,7 @@
 /** What threads that accept connections for addresses, and the main thread, say to each other. */
 import type { AddressRules } from '../address/rules.js'
 import type { BatchFormat, BatchResult } from '../lookup/protocol.js'
+import type { TableRows } from '../table/read.js'
 import type { LookupCount } from '../web/frame.js'
 import type { FrontSetup } from './front-protocol.js'
 import type { Health } from './health.js'
@@ -9,6 +10,8 @@ export interface LookupFrontSetup extends FrontSetup {
   /** Columns of data. */
   readonly fields: readonly string[]
   readonly rules: AddressRules
+  /** What it answers from until the first table is published. */
+  readonly rows: TableRows | undefined
   /** Whom the data is owed to. */
   readonly attribution: readonly string[]
   /** Batches of a request that are under way at once. */

@@ -8,6 +8,7 @@ import { AbortedError, WorkerLostError } from '../errors.js'
 import type { BatchFormat, BatchResult } from '../lookup/protocol.js'
 import type { BatchRunner } from '../lookup/stream.js'
 import { AddressTable } from '../table/address-table.js'
+import { FirstTable } from '../table/first-table.js'
 import { addWebRoutes } from '../web/routes.js'
 import { machineSource } from '../web/source.js'
 import type { LookupFrontSetup, LookupQuestions } from './front-questions.js'
@@ -40,12 +41,12 @@ class RemotePool implements BatchRunner {
 
 const main = new MainThread<LookupQuestions>(parentPort)
 const machine = join(setup.handle)
-const { bodyLimit, timeoutMilliseconds, logLevel, fields, rules, attribution, window } = setup
+const { bodyLimit, timeoutMilliseconds, logLevel, fields, rules, rows, attribution, window } = setup
 const metrics = new RequestMetrics()
 const app = createLookupServer(
   {
     ...{ bodyLimit, rules, window, metrics },
-    table: new AddressTable(machine, TABLE_NAME, fields),
+    table: new FirstTable(new AddressTable(machine, TABLE_NAME, fields), fields, rows),
     runner: new RemotePool(),
     health: () => main.ask('health', undefined),
     exposition: () => main.ask('metrics', undefined),

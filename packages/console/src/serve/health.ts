@@ -1,6 +1,6 @@
 /** What GET /health of the service of addresses says. */
 import type { LookupPool } from '../lookup/pool.js'
-import type { AddressTable } from '../table/address-table.js'
+import type { FirstTable } from '../table/first-table.js'
 import type { Reloader } from './reload.js'
 
 export interface Health {
@@ -10,7 +10,7 @@ export interface Health {
 
 export interface HealthSources {
   readonly pool: LookupPool
-  readonly table: AddressTable
+  readonly table: FirstTable
   readonly reloader: Reloader
   /** Whom the data is owed to. */
   readonly attribution: readonly string[]
@@ -25,11 +25,12 @@ export function healthOf({ pool, table, reloader, attribution, fronts }: HealthS
   const { last } = reloader
   const { generation, bytes, rows4, rows6, entries } = table.summary()
   const isShort = ready < workers.length || (fronts !== undefined && fronts.listening < fronts.wanted)
+  const isStarting = generation === 0
   const isDegraded = isShort || last?.error !== undefined
   return {
-    isAlive: living.length > 0,
+    isAlive: isStarting || living.length > 0,
     body: {
-      status: living.length === 0 ? 'failed' : isDegraded ? 'degraded' : 'ok',
+      status: isStarting ? 'starting' : living.length === 0 ? 'failed' : isDegraded ? 'degraded' : 'ok',
       generation,
       rows: { ipv4: rows4, ipv6: rows6 },
       entries,

@@ -2,7 +2,7 @@ import type { Machine } from 'percpu'
 import { collectDefaultMetrics, Counter, Gauge } from 'prom-client'
 import { TableRefusedError } from '../errors.js'
 import type { LookupPool } from '../lookup/pool.js'
-import type { AddressTable } from '../table/address-table.js'
+import type { FirstTable } from '../table/first-table.js'
 import { addGauge } from './gauge.js'
 import type { ReloadOutcome } from './reload.js'
 import { RequestMetrics } from './request-metrics.js'
@@ -10,7 +10,7 @@ import { RequestMetrics } from './request-metrics.js'
 export interface Measured {
   readonly machine: Machine
   readonly pool: LookupPool
-  readonly table: AddressTable
+  readonly table: FirstTable
 }
 
 /** What GET /metrics shows, but for what other threads count. Gauges are read when asked for. */

@@ -4,7 +4,7 @@
  */
 import type { Machine } from 'percpu'
 import { TableRefusedError, type Problem } from '../errors.js'
-import { loadTable, type LoadedTable, type LoadProgress } from '../table/load.js'
+import { loadTable, type LoadedTable, type LoadOptions } from '../table/load.js'
 import { rowsOf, type TableMaps } from '../table/maps.js'
 import type { TableFiles } from '../table/read.js'
 import { changeOf, type RowCounts } from '../table/row-counts.js'
@@ -37,6 +37,9 @@ export interface ReloaderOptions {
   readonly onOutcome: (outcome: ReloadOutcome) => void
 }
 
+/** Of one load. */
+type OwnOptions = Pick<LoadOptions, 'onProgress' | 'rows'>
+
 export class Reloader {
   readonly #options: ReloaderOptions
   readonly #stop = new AbortController()
@@ -59,9 +62,9 @@ export class Reloader {
    * Never rejects: see {@link ReloadOutcome.error}. Resolves with the outcome of a load that began
    * after this call.
    */
-  request(reason: string, onProgress?: (progress: LoadProgress) => void): Promise<ReloadOutcome> {
+  request(reason: string, options: OwnOptions = {}): Promise<ReloadOutcome> {
     if (!this.#running) {
-      this.#running = this.#load(reason, onProgress).finally(() => (this.#running = undefined))
+      this.#running = this.#load(reason, options).finally(() => (this.#running = undefined))
       return this.#running
     }
     this.#next ??= this.#running.then(() => {
@@ -81,7 +84,7 @@ export class Reloader {
     while (this.#running ?? this.#next) await (this.#next ?? this.#running)
   }
 
-  async #load(reason: string, onProgress?: (progress: LoadProgress) => void): Promise<ReloadOutcome> {
+  async #load(reason: string, options: OwnOptions): Promise<ReloadOutcome> {
     const { machine, name, maps, files, maxShrink, onOutcome } = this.#options
     const at = new Date()
     const served = rowsOf(maps)
@@ -89,7 +92,11 @@ export class Reloader {
     let error: Error | undefined
     try {
       const { signal } = this.#stop
-      table = await loadTable(machine, name, files, { limit: { served, maxShrink }, onProgress, signal })
+      table = await loadTable(machine, name, files, {
+        ...options,
+        limit: { served, maxShrink },
+        signal,
+      })
     } catch (thrown) {
       error = thrown instanceof Error ? thrown : new Error(String(thrown))
     }

@@ -5,7 +5,7 @@ import { codeOf } from '../error-code.js'
 import { AbortedError, InputTooLargeError, MalformedInputError, WorkerLostError } from '../errors.js'
 import { lookUp, lookUpCharacters } from '../lookup/answer.js'
 import { answerStream, type BatchRunner, type InputFormat } from '../lookup/stream.js'
-import type { AddressTable } from '../table/address-table.js'
+import type { FirstTable } from '../table/first-table.js'
 import { webPaths } from '../web/routes.js'
 import { AnswerTooLargeError, BatchResponse, type ErrorBody } from './batch-response.js'
 import { encodingOf, unpacked } from './encodings.js'
@@ -21,7 +21,7 @@ export interface RouteContext {
   /** Batches of a request that are under way at once. */
   readonly window: number
   /** This thread's view of the table. */
-  readonly table: AddressTable
+  readonly table: FirstTable
   readonly metrics: RequestMetrics
   /** Most bytes of a POST body. */
   readonly bodyLimit: number
@@ -94,7 +94,7 @@ function directLookups({ table, metrics, rules }: RouteContext): Direct {
     const began = performance.now()
     const text = url.slice(LOOKUP.length)
     const address = PLAIN_ADDRESS.test(text) ? readAddress(text, rules) : undefined
-    const body = address && lookUpCharacters(table, text, address)
+    const body = address && lookUpCharacters(table.now, text, address)
     if (body === undefined) return undefined
     metrics.countSingle('found', began)
     return { headers: NO_HEADERS, body }
@@ -116,7 +116,7 @@ function single(
     const error = `'${shown}' ${explainBadAddress(text).replace(/^(not|empty)/, 'is $1')}`
     return reply.code(400).send({ error, code: 'BAD_ADDRESS', address: shown })
   }
-  const answer = lookUp(table, text, address)
+  const answer = lookUp(table.now, text, address)
   count(answer ? 'found' : 'gap')
   if (answer) return reply.send(answer)
   return reply

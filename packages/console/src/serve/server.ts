@@ -69,6 +69,7 @@ export function createServer({
     bodyLimit,
     requestTimeout: timeoutMilliseconds,
     connectionTimeout: timeoutMilliseconds,
+    schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
     routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -109,6 +110,11 @@ export function createServer({
   // What follows an answer on its connection and is no request breaks off, whoever answered.
   if (direct) addDirect(app, direct, (response) => underWay.add(response.socket as Socket, response))
   return app
+}
+
+/** No route has a schema. Loading the compilers of schemas would take half as long as a start. */
+function noSchemas(): never {
+  throw new TypeError('a route has a schema')
 }
 
 /**

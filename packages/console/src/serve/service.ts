@@ -5,6 +5,9 @@
  * can listen on one port there are as many as workers which accept connections and look single
  * addresses up; elsewhere this thread does. A thread that is being replaced may hold its number a
  * little longer, so there are numbers to spare.
+ *
+ *     start without a table file    load ──▶ listen
+ *     start with one                read it ──▶ listen, answer single addresses ──▶ load
  */
 import { devNull } from 'node:os'
 import type { FastifyInstance } from 'fastify'
@@ -16,10 +19,11 @@ import { availableCpus } from '../available-cpus.js'
 import { AbortedError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
 import { AddressTable } from '../table/address-table.js'
+import { FirstTable } from '../table/first-table.js'
 import { columnsText, fieldsOf, USUAL_FORMAT } from '../table/format.js'
 import type { LoadProgress } from '../table/load.js'
 import { openTable } from '../table/maps.js'
-import type { TableFiles } from '../table/read.js'
+import { readPackedTable, type TableFiles } from '../table/read.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
@@ -87,7 +91,7 @@ interface Parts {
   readonly pool: LookupPool
   readonly metrics: Metrics
   readonly reloader: Reloader
-  readonly table: AddressTable
+  readonly table: FirstTable
   readonly attribution: readonly string[]
   readonly threadWatch: ThreadWatch
 }
@@ -101,6 +105,8 @@ export class Service {
   /** While it opens, and from then on. */
   #opening: Promise<Door> | undefined
   #door: Door | undefined
+  /** Whether the first table was published. */
+  #isComplete = false
   /** Resolves when no worker, or no thread that accepts connections, can be started any more. */
   readonly failed: Promise<unknown>
   #fail: (error: Error) => void = () => undefined
@@ -113,7 +119,7 @@ export class Service {
   }
 
   /**
-   * Loads the table, starts the workers, and listens.
+   * Loads the table, starts the workers, and listens. Resolves when all of that is done.
    *
    * @throws TableRefusedError, FileError (also for the socket), LoadError, WorkerLostError,
    *   AbortedError at the signal, or what listening throws. Nothing is left running.
@@ -168,7 +174,7 @@ export class Service {
   }
 
   async #begin(): Promise<void> {
-    const { pool, reloader, machine } = this.#parts
+    const { reloader, machine, table } = this.#parts
     const { files, host, port, inspect, logger, onProgress } = this.#options
     const { ipv4, ipv6, format = USUAL_FORMAT } = files
     // Before the table is loaded: that takes seconds.
@@ -178,17 +184,33 @@ export class Service {
     const columns = columnsText(format.columns)
     const { workers } = this.#options
     logger.info({ ipv4, ipv6, columns, workers, ...availableCpus() }, 'loading')
-    const loading = reloader.request(FIRST_LOAD, onProgress)
     // The server's modules are loaded meanwhile.
-    const { openDoor } = await import('./door.js')
+    const door = import('./door.js')
+    const rows = await readPackedTable(files)
+    const loading = reloader.request(FIRST_LOAD, { onProgress, rows })
+    if (rows) table.answerFrom(rows)
+    else await this.#complete(loading)
+    await this.#open((await door).openDoor)
+    await this.#complete(loading)
+  }
+
+  /** Single addresses may be answered before that, batches are not. */
+  async #complete(loading: Promise<ReloadOutcome>): Promise<void> {
     const { error } = await loading
     if (error) throw error
+    const { pool } = this.#parts
+    this.#isComplete = true
+    pool.release()
     await pool.ready()
+  }
+
+  async #open(openDoor: OpenDoor): Promise<void> {
+    const { watch, logger } = this.#options
+    const { attribution } = this.#parts
     this.#assertWanted()
     this.#opening = this.#openDoor(openDoor)
     this.#door = await this.#opening
-    if (this.#options.watch) await this.#watchFiles()
-    const { attribution } = this.#parts
+    if (watch) await this.#watchFiles()
     const owed = attribution.length > 0 ? { attribution: attribution.join('; ') } : {}
     logger.info({ url: this.url, ...owed }, 'listening')
   }
@@ -235,6 +257,8 @@ export class Service {
     const end = performance.now() + STOP_MILLISECONDS
     threadWatch.expectDeaths()
     reloader.stop()
+    // Those that wait for the first table would hold up the end of the door.
+    if (!this.#isComplete) pool.refuse()
     await this.#watch?.close()
     // Nothing is left open by what could not open.
     const door = await this.#opening?.catch(() => undefined)
@@ -260,8 +284,8 @@ function createParts(options: ServiceOptions): Parts {
   const { logger, workers, files, memory, maxShrink = MAX_SHRINK, rules = STRICT } = options
   const machine = boot({ memory, cpus: Math.min(256, workers + frontsOf(options) + SPARE_CPUS) })
   const fields = fieldsOf((files.format ?? USUAL_FORMAT).columns)
-  const table = new AddressTable(machine, TABLE_NAME, fields)
-  const pool = new LookupPool(machine, { workers, table: TABLE_NAME, fields, rules })
+  const table = new FirstTable(new AddressTable(machine, TABLE_NAME, fields), fields)
+  const pool = new LookupPool(machine, { workers, table: TABLE_NAME, fields, rules, isHeld: true })
   const metrics = new Metrics({ machine, pool, table })
   inspectionMetrics(metrics.registry, machine)
   const onOutcome = (outcome: ReloadOutcome) => report(logger, metrics, outcome)

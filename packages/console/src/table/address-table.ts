@@ -7,7 +7,7 @@
  */
 import type { Machine, RangeView } from 'percpu'
 import { USUAL_FIELDS } from './format.js'
-import type { LookupTable } from './lookup-table.js'
+import type { Pair, PairTable } from './lookup-table.js'
 import { openTable, rowsOf, type TableMaps } from './maps.js'
 
 export interface TableSummary {
@@ -21,23 +21,13 @@ export interface TableSummary {
   readonly bytes: number
 }
 
-/**
- * What a range says: a field for each column of data. All are null if a thread that changes ranges
- * has kept the number of a pair until that was gone.
- */
-export interface Pair {
-  readonly asn?: number | null
-  readonly organisation?: string | null
-  readonly [field: string]: string | number | null | undefined
-}
-
 /** Texts of pairs that are kept, and the most bytes of such a one. */
 const KEPT = 2 ** 17
 const KEPT_BYTES = 96
 /** Pairs that are kept as objects, and such as are kept as characters. */
 const KEPT_OBJECTS = 16_384
 
-export class AddressTable implements LookupTable {
+export class AddressTable implements PairTable {
   /** What is said of an address in a gap: JSON. */
   readonly nothing: Buffer
   readonly #maps: TableMaps
@@ -68,12 +58,17 @@ export class AddressTable implements LookupTable {
     this.#ipv6 = this.#maps.ipv6
   }
 
+  /** How many tables have been loaded. */
+  get generation(): number {
+    // atomic: publish.ts has published the maps before the first one.
+    return this.#maps.state.generation.load()
+  }
   summary(): TableSummary {
     const { pairs, state } = this.#maps
     const { ipv4, ipv6 } = rowsOf(this.#maps)
-    const { generation, bytes } = state
+    const { bytes } = state
     return {
-      generation: generation.load(),
+      generation: this.generation,
       rows4: ipv4,
       rows6: ipv6,
       entries: pairs.size,
@@ -122,7 +117,6 @@ export class AddressTable implements LookupTable {
     return point
   }
 
-  /** What a pair says. */
   pair(number: number): Pair {
     let pair = this.#objects.get(number)
     if (pair === undefined) {
@@ -134,7 +128,6 @@ export class AddressTable implements LookupTable {
     }
     return pair
   }
-  /** The same as JSON in UTF-8, each byte as a character. */
   pairCharacters(number: number): string {
     let characters = this.#characters.get(number)
     if (characters === undefined) {

@@ -10,7 +10,7 @@ import type { Machine } from 'percpu'
 import { AbortedError, FileError, LoadError, TableRefusedError } from '../errors.js'
 import { unlessAborted } from '../unless-aborted.js'
 import type { FromLoader, LoadedRows, LoaderSetup } from './loader-protocol.js'
-import type { TableFiles } from './read.js'
+import type { TableFiles, TableRows } from './read.js'
 import type { ShrinkLimit } from './row-counts.js'
 
 export interface LoadedTable extends LoadedRows {
@@ -27,6 +27,8 @@ export interface LoadOptions {
   /** What the table must not fall behind. Default: any number of ranges will do, but 0. */
   readonly limit?: ShrinkLimit | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+  /** What the files hold, if that has been read already: then they are not read. */
+  readonly rows?: TableRows | undefined
   /** Ends the loader, wherever it is, unless its table is published already. */
   readonly signal?: AbortSignal | undefined
 }
@@ -63,11 +65,11 @@ export async function loadTable(
   machine: Machine,
   name: string,
   files: TableFiles,
-  { limit, onProgress = () => undefined, signal }: LoadOptions = {},
+  { limit, onProgress = () => undefined, rows, signal }: LoadOptions = {},
 ): Promise<LoadedTable> {
   const began = performance.now()
   const total = await unlessAborted(bytesOf(files), signal)
-  const workerData: LoaderSetup = { handle: machine.handle, name, files, limit }
+  const workerData: LoaderSetup = { handle: machine.handle, name, files, rows, limit }
   const worker = new Worker(new URL('./loader-worker.js', import.meta.url), { workerData })
   const { reaped } = machine.supervise(worker)
   try {

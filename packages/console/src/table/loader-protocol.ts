@@ -1,7 +1,7 @@
 import type { MachineHandle } from 'percpu'
 import type { Problem } from '../errors.js'
 import type { SkippedLines } from './problems.js'
-import type { TableFiles } from './read.js'
+import type { TableFiles, TableRows } from './read.js'
 import type { RowCounts, ShrinkLimit } from './row-counts.js'
 
 export interface LoaderSetup {
@@ -9,6 +9,8 @@ export interface LoaderSetup {
   /** Of the table. */
   readonly name: string
   readonly files: TableFiles
+  /** What they hold, if that has been read already. */
+  readonly rows: TableRows | undefined
   /** None: any number of ranges will do, but 0. */
   readonly limit: ShrinkLimit | undefined
 }

@@ -12,7 +12,7 @@ import { readTable } from './read.js'
 
 if (!parentPort) throw new TypeError('this module runs as a worker thread')
 const port = parentPort
-const { handle, name, files, limit } = workerData as LoaderSetup
+const { handle, name, files, rows: given, limit } = workerData as LoaderSetup
 const machine = join(handle)
 
 function send(message: FromLoader): void {
@@ -20,7 +20,8 @@ function send(message: FromLoader): void {
 }
 
 async function load(): Promise<void> {
-  const rows = await readTable(files, { limit, onBytes: (bytes) => send({ type: 'progress', bytes }) })
+  const onBytes = (bytes: number) => send({ type: 'progress', bytes })
+  const rows = given ?? (await readTable(files, { limit, onBytes }))
   const maps = openTable(machine, name)
   const { isSettled, ...published } = publish(maps, rows)
   const { ipv4, ipv6, skipped } = rows

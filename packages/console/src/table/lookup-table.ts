@@ -1,3 +1,13 @@
+/**
+ * What a range says: a field for each column of data. All are null if a thread that changes ranges
+ * has kept the number of a pair until that was gone.
+ */
+export interface Pair {
+  readonly asn?: number | null
+  readonly organisation?: string | null
+  readonly [field: string]: string | number | null | undefined
+}
+
 /** What answers are made from. */
 export interface LookupTable {
   /** What is said of an address in a gap: JSON. */
@@ -17,4 +27,12 @@ export interface LookupTable {
   find6(words: ArrayLike<number>): number
   /** Makes {@link text} that of a pair. */
   readPair(number: number): void
+}
+
+/** What answers to single addresses are made from. */
+export interface PairTable extends LookupTable {
+  /** What a pair says. */
+  pair(number: number): Pair
+  /** The same as JSON in UTF-8, each byte as a character. */
+  pairCharacters(number: number): string
 }

@@ -3,14 +3,14 @@
  * in a table of half a million ranges.
  */
 import { BIAS } from './columns.js'
-import type { LookupTable } from './lookup-table.js'
+import type { Pair, PairTable } from './lookup-table.js'
 import type { PackedRows } from './packed.js'
 
 /** Bits of an IPv4 address that are not looked up in the index, and values of those that are. */
 const SHIFT = 16
 const LEADING = 2 ** 16
 
-export class PackedTable implements LookupTable {
+export class PackedTable implements PairTable {
   readonly nothing: Buffer
   readonly bounds = new Uint32Array(8)
   text: Uint8Array = new Uint8Array(0)
@@ -86,6 +86,17 @@ export class PackedTable implements LookupTable {
     this.text = texts
     this.begin = entry === 0 ? 0 : (textEnds[entry - 1] as number)
     this.end = textEnds[entry] as number
+  }
+  pair(number: number): Pair {
+    return JSON.parse(this.#textOf(number).toString()) as Pair
+  }
+  pairCharacters(number: number): string {
+    return this.#textOf(number).toString('latin1')
+  }
+  #textOf(number: number): Buffer {
+    this.readPair(number)
+    const { buffer, byteOffset } = this.text
+    return Buffer.from(buffer, byteOffset + this.begin, this.end - this.begin)
   }
 }
 

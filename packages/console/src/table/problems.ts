@@ -11,6 +11,8 @@ export interface SkippedLines {
   readonly problems: readonly Problem[]
 }
 
+export const NOT_SKIPPED: SkippedLines = { lines: 0, problems: [] }
+
 /** What is wrong with the files of a table; collected, so that one attempt tells all. */
 export class Problems {
   readonly #listed: Problem[] = []

@@ -48,7 +48,7 @@ export function publish(maps: TableMaps, rows: TableRows): Published {
     if (!isNamed) for (const number of fresh.keys()) pairs.delete(number)
     throw error
   }
-  // atomic: a number to show; it orders nothing.
+  // atomic: who sees the first one looks in the maps from now on, which hold the table by now.
   const generation = state.generation.load() + 1
   state.generation.store(generation)
   if (isSettled) {

@@ -23,9 +23,10 @@ test('without options it serves the packaged tables on all cores, and says whom 
   const serve = new ServeProcess(t, [])
   const loading = await serve.line(/^loading$/)
   assert.match(String(loading['ipv4']), /ip-location-db.*asn-ipv4.csv/)
-  const published = await serve.line(/^table published$/)
+  // A table file has it listen first.
+  const published = await serve.said(/^table published$/)
   assert.deepEqual([published['ipv4'], published['ipv6'], published['generation']], [411_961, 103_197, 1])
-  const listening = await serve.line(/^listening$/)
+  const listening = await serve.said(/^listening$/)
   assert.match(String(listening['attribution']), /DB-IP, https:\/\/db-ip.com.*CC BY 4.0/)
   const url = String(listening['url'])
   assert.match(url, /^http:\/\/127\.0\.0\.1:\d+$/)

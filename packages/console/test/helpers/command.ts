@@ -85,6 +85,15 @@ export class ServeProcess {
     return Promise.race([found, ended])
   }
 
+  /** The first line with this message of all. Rejects as {@link line} does. */
+  async said(message: RegExp): Promise<LogLine> {
+    for (;;) {
+      const found = this.lines.find(({ msg }) => message.test(msg))
+      if (found) return found
+      await this.line(/^/)
+    }
+  }
+
   /** The URL, once it listens. */
   async url(): Promise<string> {
     return String((await this.line(/^listening$/))['url'])

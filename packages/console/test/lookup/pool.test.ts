@@ -7,12 +7,13 @@ import {
   AbortedError,
   answerStream,
   loadTable,
+  LookupPool,
   openTable,
   publish,
   readTable,
   settle,
+  TABLE_NAME,
   WorkerLostError,
-  type LookupPool,
   type Sink,
 } from 'percpu-console'
 import { smallTables, temporaryFolder, writeTables } from '../helpers/files.js'
@@ -250,4 +251,43 @@ test('closing the pool takes its CPUs off the machine and rejects what is waitin
   const states = (await outcomes).map(({ status }) => status)
   assert.deepEqual(states, ['fulfilled', 'fulfilled', 'fulfilled', 'fulfilled', 'rejected', 'rejected'])
   assert.deepEqual(machine.online, [0])
+})
+
+test('after that, nothing waits for it', async (t) => {
+  const { machine } = testMachine(t)
+  const pool = new LookupPool(machine, { workers: 1, table: TABLE_NAME })
+  const ready = assert.rejects(pool.ready(), AbortedError)
+  await pool.close()
+  await ready
+  await assert.rejects(pool.ready(), AbortedError)
+  const bytes = new Uint8Array(Buffer.from('1.1.1.1\n'))
+  await assert.rejects(pool.run(bytes, 'text'), AbortedError)
+  assert.equal(pool.queued, 0)
+})
+
+test('held batches wait until they are released, or refused', async (t) => {
+  const { machine } = testMachine(t)
+  const pool = new LookupPool(machine, { workers: 1, table: TABLE_NAME, isHeld: true })
+  t.after(() => pool.close())
+  await pool.ready()
+  const run = (signal?: AbortSignal) => pool.run(new Uint8Array(Buffer.from('1.1.1.1\n')), 'text', signal)
+  const given = new AbortController()
+  const first = run()
+  const second = assert.rejects(run(given.signal), AbortedError)
+  assert.equal(pool.queued, 2)
+  given.abort()
+  pool.release()
+  assert.equal((await first).answered, 1)
+  await second
+  assert.equal((await run()).answered, 1)
+
+  const other = new LookupPool(machine, { workers: 1, table: TABLE_NAME, isHeld: true })
+  t.after(() => other.close())
+  await other.ready()
+  const waiting = other.run(new Uint8Array(Buffer.from('1.1.1.1\n')), 'text')
+  other.refuse()
+  await assert.rejects(waiting, AbortedError)
+  await assert.rejects(other.run(new Uint8Array(1), 'text'), AbortedError)
+  other.release()
+  assert.equal(other.queued, 0)
 })
