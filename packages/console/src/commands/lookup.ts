@@ -33,6 +33,8 @@ export interface LookupOptions {
   readonly memory: number
 }
 
+/** Of a file, a part that a worker reads at once: its answers fit the caches of a processor. */
+const PART_BYTES = 64 * 1024
 /** Read at once, and given to a worker at once. */
 const BATCH_BYTES = 256 * 1024
 /** Batches under way, per worker: in work, ready, and being written. */
@@ -99,7 +101,7 @@ async function answerFile(
   input: string,
   output: string | undefined,
   sink: OutputSink,
-  { format, batchBytes, window }: StreamOptions,
+  { format, window }: Pick<StreamOptions, 'format' | 'window'>,
 ): Promise<boolean> {
   if (input === '-' || !sink.file || format === 'json') return false
   const found = await ofInput(input, stat(input))
@@ -116,7 +118,7 @@ async function answerFile(
       const from = { descriptor: handle.fd, size }
       sink.file.position = await answerParts(crew, from, sink.file, {
         ...{ format, window, onBytes },
-        partBytes: batchBytes,
+        partBytes: PART_BYTES,
       })
     } finally {
       progress.stop()

@@ -8,7 +8,7 @@ import { unpack } from '../table/packed.js'
 import { PackedTable } from '../table/packed-table.js'
 import { answerBatch } from './answer-batch.js'
 import { AnswerWriter } from './answer.js'
-import { readPart, writeAt } from './file-part.js'
+import { readPart, Room, writeAt } from './file-part.js'
 import {
   BATCH_LABEL,
   type BatchFormat,
@@ -56,6 +56,7 @@ function answer(bytes: Uint8Array, format: BatchFormat, spare: ArrayBuffer | und
   )
 }
 
+const room = new Room()
 /** Answers to parts that have no place yet. */
 const answers = new Map<number, Uint8Array<ArrayBuffer>>()
 /** Buffers of answers that are written. */
@@ -74,9 +75,9 @@ function attempt<Result>(id: number, doing: PartFailure['while'], work: () => Re
 }
 
 function answerPart({ id, part, format }: Extract<ToWorker, { readonly type: 'part' }>): void {
-  const bytes = attempt(id, 'reading', () => readPart(part))
-  if (!bytes) return
   void hold(() => {
+    const bytes = attempt(id, 'reading', () => readPart(part, room))
+    if (!bytes) return
     const { buffer, ...counts } = answer(bytes, format, spares.pop())
     answers.set(id, new Uint8Array(buffer, 0, counts.length))
     send({ type: 'answered', id, counts })

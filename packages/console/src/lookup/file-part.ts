@@ -5,6 +5,24 @@ import { MAX_LINE_BYTES } from './split.js'
 
 const NEWLINE = 0x0a
 
+/** What is read behind a part at first: most lines that begin in it end there. */
+const BEHIND_BYTES = 256
+
+/** Memory to read into, used again and again: new memory costs more than what is read into it. */
+export class Room {
+  #bytes = Buffer.alloc(0)
+
+  /** At least so many bytes, with what was in the first `kept` of them. */
+  take(length: number, kept = 0): Buffer {
+    if (this.#bytes.length < length) {
+      const bytes = Buffer.allocUnsafeSlow(length)
+      this.#bytes.copy(bytes, 0, 0, kept)
+      this.#bytes = bytes
+    }
+    return this.#bytes
+  }
+}
+
 /** Parts follow each other: each begins where the one before ends. */
 export interface FilePart {
   /** Descriptor of the file, which is no pipe. */
@@ -18,25 +36,35 @@ export interface FilePart {
  * Reads the lines that begin in a part: the last one to its end, which may lie behind the part. Of
  * a file that has become shorter meanwhile, what is left.
  *
+ * @param room what is returned lies there, until something else is read into it
  * @throws MalformedInputError if the last line goes on for more than {@link MAX_LINE_BYTES} behind
  *   the part; what reading throws
  */
-export function readPart({ input, from, to }: FilePart): Uint8Array {
+export function readPart({ input, from, to }: FilePart, room = new Room()): Uint8Array {
   // A line begins behind the end of another one.
   const start = Math.max(0, from - 1)
-  const wanted = to + MAX_LINE_BYTES - start
-  const bytes = Buffer.allocUnsafeSlow(wanted)
-  let length = 0
-  for (let read = -1; length < wanted && read !== 0; length += read)
-    read = readSync(input, bytes, length, wanted - length, start + length)
-  const read = bytes.subarray(0, length)
-  const begin = from === 0 ? 0 : behindLine(read, 0)
   // The last byte of the part belongs to its last line.
   const last = to - start - 1
+  let wanted = last + 1 + BEHIND_BYTES
+  let read = readBytes(input, start, room.take(wanted).subarray(0, wanted), 0)
+  if (read.length === wanted && read.indexOf(NEWLINE, last) < 0) {
+    wanted = last + 1 + MAX_LINE_BYTES
+    read = readBytes(input, start, room.take(wanted, read.length).subarray(0, wanted), read.length)
+  }
+  const { length } = read
+  const begin = from === 0 ? 0 : behindLine(read, 0)
   if (begin > last || begin >= length) return new Uint8Array(0)
   const end = behindLine(read, last)
   if (length === wanted && end === length && read[end - 1] !== NEWLINE) throw tooLong(start, read, last)
   return read.subarray(begin, end)
+}
+
+/** Fills `bytes` from `begin` on with what lies in the file behind `start`, as far as it goes. */
+function readBytes(input: number, start: number, bytes: Uint8Array, begin: number): Uint8Array {
+  let length = begin
+  for (let read = -1; length < bytes.length && read !== 0; length += read)
+    read = readSync(input, bytes, length, bytes.length - length, start + length)
+  return bytes.subarray(0, length)
 }
 
 /** Where the line ends in which `at` is, with its end. */

@@ -3,7 +3,7 @@
  * same folder, which takes the name at the end. Until then the file of this name, if there is one,
  * stays as it is.
  *
- *     open ──▶ .percpu-….tmp ──finish: sync, rename──▶ the file
+ *     open ──▶ .percpu-….tmp, synced now and then ──finish: sync, rename──▶ the file
  *                    └──discard, or the process ends or gets SIGINT, SIGTERM or SIGHUP──▶ removed
  *
  * SIGKILL and a crash of the system leave the file of its own.
@@ -20,6 +20,8 @@ const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const PRIVATE_MODE = 0o600
 const NEW_MODE = 0o666
 const MODE_BITS = 0o7777
+/** Between two syncs meanwhile: so the disk writes while answers are made, and not at the end. */
+const SYNC_MILLISECONDS = 100
 
 /**
  * Begins the file, in its folder, under another name.
@@ -52,6 +54,10 @@ class Aside implements OutputSink {
   #handle: FileHandle | undefined
   file: OutputFile | undefined
   #isOver = false
+  #timer: NodeJS.Timeout | undefined
+  #syncing: Promise<void> | undefined
+  /** The system tells it only once. */
+  #syncError: Error | undefined
 
   constructor(file: string, target: string) {
     this.#file = file
@@ -71,6 +77,7 @@ class Aside implements OutputSink {
     try {
       this.#handle = await open(this.#path, 'wx', before ? PRIVATE_MODE : NEW_MODE)
       this.file = { descriptor: this.#handle.fd, position: 0 }
+      this.#timer = setInterval(this.#sync, SYNC_MILLISECONDS).unref()
     } catch (error) {
       throw this.#folderError(error)
     }
@@ -95,6 +102,8 @@ class Aside implements OutputSink {
   async finish(): Promise<void> {
     try {
       // Otherwise a crash of the system could leave the name with nothing behind it.
+      await this.#settle()
+      if (this.#syncError) throw this.#syncError
       await this.#handle?.sync()
       await this.#close()
     } catch (error) {
@@ -125,7 +134,21 @@ class Aside implements OutputSink {
     await handle.chmod(before.mode & MODE_BITS)
   }
 
+  /** What the system cannot write, such as for want of space, is told at the end. */
+  readonly #sync = (): void => {
+    this.#syncing ??= this.#handle
+      ?.datasync()
+      .catch((error: unknown) => (this.#syncError ??= error as Error))
+      .then(() => (this.#syncing = undefined))
+  }
+  /** Ends syncing now and then. */
+  async #settle(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#syncing
+  }
+
   async #close(): Promise<void> {
+    await this.#settle()
     const handle = this.#handle
     this.#handle = undefined
     await handle?.close()

@@ -18,9 +18,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { openOutput, UsageError } from 'percpu-console'
+import { FileError, openOutput, UsageError } from 'percpu-console'
 import { temporaryFolder } from '../helpers/files.js'
 
 const posix = { skip: process.platform === 'win32' ? 'modes, links and devices of POSIX' : false }
@@ -85,6 +86,51 @@ test('a file is there as a whole, once all is written; nothing stays of what is 
     ['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => process.listenerCount(signal)),
     [0, 0, 0],
   )
+})
+
+test('the disk writes meanwhile, and what it cannot write is told at the end', async (t) => {
+  const { folder, old } = await setUp(t)
+  // Its timer keeps no process running.
+  const running = setInterval(() => undefined, 1000)
+  t.after(() => clearInterval(running))
+  const before = readdirSync(folder)
+  const probe = await open(old)
+  const handles = Object.getPrototypeOf(probe) as FileHandle
+  await probe.close()
+  const begun = () =>
+    new Promise<void>((resolve) => {
+      const { mock } = t.mock.method(handles, 'datasync', () => {
+        resolve()
+        return mock.callCount() === 0 ? Promise.reject(new Error('EIO: no disk')) : Promise.resolve()
+      })
+    })
+  const failing = begun()
+  const sink = await openOutput(old, [])
+  await sink.write(Buffer.from('new'))
+  await failing
+  await assert.rejects(
+    sink.finish(),
+    (error) => error instanceof FileError && /cannot write .*old.ndjson: EIO: no disk/.test(error.message),
+  )
+  await sink.discard()
+  assert.equal(readFileSync(old, 'utf8'), 'of yesterday\n')
+  assert.deepEqual(readdirSync(folder), before)
+  t.mock.restoreAll()
+  // One that is under way is waited for.
+  let isSynced = false
+  const slow = new Promise<void>((resolve) => {
+    t.mock.method(handles, 'datasync', async () => {
+      resolve()
+      await new Promise((later) => setTimeout(later, 300))
+      isSynced = true
+    })
+  })
+  const other = await openOutput(old, [])
+  await other.write(Buffer.from('new\n'))
+  await slow
+  await other.finish()
+  assert.ok(isSynced)
+  assert.equal(readFileSync(old, 'utf8'), 'new\n')
 })
 
 test('a new file has the mode and owner of the one before, behind links', posix, async (t) => {

@@ -11,6 +11,7 @@ import {
   MAX_LINE_BYTES,
   PartError,
   readPart,
+  Room,
   WorkerLostError,
   type LookupPool,
 } from 'percpu-console'
@@ -57,6 +58,36 @@ test('each line belongs to the part in which it begins, wherever parts are cut',
     ),
     { numRuns: 500 },
   )
+})
+
+test('memory to read into is used again, also for lines that go on far behind their parts', async (t) => {
+  const { descriptor } = await fileOf(t, '')
+  const room = new Room()
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(fc.nat(300), fc.nat(3000)), { minLength: 1, maxLength: 12 }),
+      fc.integer({ min: 1, max: 4000 }),
+      (lengths, partBytes) => {
+        const text = lengths.map((length, i) => `${String.fromCharCode(0x61 + i).repeat(length)}\n`).join('')
+        ftruncateSync(descriptor)
+        writeFileSync(`/proc/self/fd/${descriptor}`, text)
+        let all = ''
+        for (let from = 0; from < text.length; from += partBytes) {
+          const to = Math.min(text.length, from + partBytes)
+          const part = Buffer.from(readPart({ input: descriptor, from, to }, room)).toString()
+          assert.ok(part === '' || part.endsWith('\n'))
+          all += part
+        }
+        assert.equal(all, text)
+      },
+    ),
+    { numRuns: 300 },
+  )
+  const own = new Room()
+  const first = own.take(1000)
+  assert.equal(own.take(100), first)
+  first.write('kept')
+  assert.equal(own.take(2000, 4).toString('latin1', 0, 4), 'kept')
 })
 
 test('a line that goes on behind its part for too long is named by its place', async (t) => {
