@@ -77,7 +77,7 @@ export class LeftBehind {
     const { registry, pager } = this.#parts
     for (const space of registry.each()) if (this.#isLeft(space)) return true
     return pager.notes.some(
-      (note, cpu) => pager.gatherOf(note).count > 0 && this.#isGone(this.#threadOf(cpu)),
+      (note, cpu) => this.#isGone(this.#threadOf(cpu)) && pager.gatherOf(note).count > 0,
     )
   }
 
@@ -92,9 +92,10 @@ export class LeftBehind {
     await Promise.resolve()
     const { context, registry, pager, changes } = this.#parts
     for (const [cpu, note] of pager.notes.entries()) {
-      const gather = pager.gatherOf(note)
       const thread = this.#threadOf(cpu)
-      if (gather.count === 0 || !this.#isGone(thread, dead)) continue
+      const gather = pager.gatherOf(note)
+      // The list is its own as long as the thread is there.
+      if (!this.#isGone(thread, dead) || gather.count === 0) continue
       const isSame = (): boolean => this.#threadOf(cpu).incarnation === thread.incarnation
       await changes.giveUpAll(gather, new Deadline(), isSame)
     }
