@@ -30,6 +30,22 @@ export function checkFunction(what: string, value: unknown): void {
   if (typeof value !== 'function') throw new ScenarioError(`${what}: ${shown(value)} is not a function`)
 }
 
+/** Refuses what is no whole number from `least` on. */
+export function checkWhole(what: string, value: unknown, least = 0): void {
+  if (!Number.isInteger(value) || (value as number) < least)
+    throw new ScenarioError(`${what}: ${shown(value)} is no whole number from ${least} on`)
+}
+/** Refuses what is no level of an interrupt. */
+export function checkLevel(what: string, value: unknown): void {
+  if (typeof value !== 'number' || !(value >= 0))
+    throw new ScenarioError(`${what}: the level ${shown(value)} is no number from 0 on`)
+}
+/** Refuses what is no memory of the library's. */
+export function checkMemory(what: string, value: unknown): void {
+  if (!((value as { readonly buffer?: unknown } | undefined)?.buffer instanceof SharedArrayBuffer))
+    throw new ScenarioError(`${what}: ${shown(value)} is no memory`)
+}
+
 /**
  * Checks that `options` have the names and values that there are. `values` has a test for each
  * option, and the description of a good value. Undefined passes, for options and for values.

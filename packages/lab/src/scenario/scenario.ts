@@ -13,7 +13,9 @@ import {
   aFunction,
   anObject,
   checkFunction,
+  checkMemory,
   checkOptions,
+  checkWhole,
   flag,
   numberFrom,
   oneOf,
@@ -128,9 +130,11 @@ export class Scenario {
   /**
    * Takes `count` words of 32 bits, without a layout, all zero. `base` is the index of the first.
    *
-   * @throws ScenarioError if the rest of the memory is too small
+   * @param count whole, from 0 on
+   * @throws ScenarioError if the rest of the memory is too small, or `count` is none
    */
   words(count: number): { readonly memory: Memory; readonly base: number } {
+    checkWhole('words: the count', count)
     return { memory: this.shared, base: this.take(count * 4, 8) / 4 }
   }
 
@@ -144,6 +148,8 @@ export class Scenario {
   /**
    * Says that an object of `type` lies at byte `address` of a memory. Failures use its names, and
    * racy words may race.
+   *
+   * @throws ScenarioError for a memory, an address or a type that is none
    */
   name(memory: Memory, address: number, type: Struct, name?: string): void
   name(
@@ -155,6 +161,8 @@ export class Scenario {
     if (typeof at !== 'number') nameWords(this.names, place, at)
     else {
       checkFunction('the struct', (type as Partial<Struct> | undefined)?.at)
+      checkMemory('name', place)
+      checkWhole('name: the address', at)
       this.names.add(place as Memory, at, type as Struct, name)
     }
   }
@@ -162,12 +170,14 @@ export class Scenario {
   /**
    * Lets CPU `number` run `body`.
    *
-   * @throws ScenarioError if the CPU has a body already, `body` is no function, or for options that
-   *   cannot be
+   * @param number whole, from 0 on: results have its place
+   * @throws ScenarioError if the CPU has a body already, `number` is none, `body` is no function,
+   *   or for options that cannot be
    * @throws RangeError if there are 30 processes already: CPUs, interrupts, kills, time limits
    */
   cpu(number: number, body: Body, settings: CpuSettings = {}): void {
     this.checkIsOpen('cpu')
+    checkWhole('cpu: the number', number)
     checkFunction(`the body of CPU ${number}`, body)
     checkOptions('cpu', settings, { stays: flag })
     if (this.world.cpus.some(({ main, number: taken }) => taken === number && main.kind === 'cpu'))

@@ -360,6 +360,19 @@ describe('percpu-lab', () => {
     assert.equal(apart.status, 1)
     assert.match(apart.stdout, /not all processes explored/)
   })
+  it('says of a scenario that cannot be why, and where it is', () => {
+    const wrong = program(
+      'wrong.mjs',
+      `import { explore } from 'percpu-lab'
+       await explore('asked', (t) => { t.cpu(0.5, () => 0) })`,
+    )
+    const { status, stdout, stderr } = run(wrong)
+    const said = stdout + stderr
+    assert.equal(status, 1)
+    assert.match(said, /^percpu-lab: cpu: the number: 0\.5 is no whole number from 0 on$/m)
+    assert.match(said, /^ +at .*wrong\.mjs:2/m)
+    assert.doesNotMatch(said, /^ +at .*(percpu-lab\/dist\/|lab\/dist\/|node:)/m)
+  })
   it('says that a schedule is none, and that no name contains what is asked for', () => {
     const none = run(counters, '--replay', '!!')
     assert.equal(none.status, 1)

@@ -1,9 +1,10 @@
 /** What is asked for wrongly is refused, with an error that has a code. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { type CpuContext, explore, type Scenario, ScenarioError } from '../../dist/index.js'
+import { type CpuContext, explore, percpu, type Scenario, ScenarioError } from '../../dist/index.js'
 import { fails, idle, wordsOf } from './support.js'
 
+const { i32, struct } = percpu
 const nothing = () => undefined
 
 async function refuses(scenario: (t: Scenario) => unknown, message: RegExp): Promise<void> {
@@ -64,6 +65,15 @@ describe('a scenario', () => {
       one((t) => t.kill(0, { reaper: nothing, reaperKill: { reaper: 5 as never } })),
       /kill: reaper is a function, not 5/,
     )
+  })
+  it('with numbers that are none is refused', async () => {
+    for (const wrong of [-1, 0.5, NaN, Infinity, '0' as never, undefined as never]) {
+      await refuses((t) => t.cpu(wrong, nothing), /cpu: the number: \S+ is no whole number from 0 on/)
+      await refuses((t) => void t.words(wrong), /words: the count: \S+ is no whole number from 0 on/)
+    }
+    const Word = struct('Word', { one: i32 })
+    await refuses((t) => t.name(t.shared, -4, Word), /name: the address: -4 is no whole number/)
+    await refuses((t) => t.name({} as never, 0, Word), /name: \[object Object\] is no memory/)
   })
   it('that needs more memory than there is is refused', () =>
     refuses((t) => void t.words(20_000), /80000 more do not fit/))
@@ -234,6 +244,27 @@ describe('a body', () => {
         (await inBody((cpu) => cpu.choose(count), /choose\(\) takes a whole number/)) instanceof
           ScenarioError,
       )
+  })
+  it('that says what cannot be fails', async () => {
+    const wrong: readonly [(cpu: CpuContext, t: Scenario) => unknown, RegExp][] = [
+      [(cpu) => cpu.mask(-1), /mask: the level -1 is no number from 0 on/],
+      [(cpu) => cpu.mask(NaN), /mask: the level NaN/],
+      [(cpu) => cpu.unmask('1' as never), /unmask: the level "1"/],
+      [(cpu) => cpu.ipi(-1, undefined as never), /ipi: the CPU: -1 is no whole number from 0 on/],
+      [(cpu) => cpu.ipi(0, undefined as never), /ipi: the handler is none that t\.ipi\(\) made/],
+      [(cpu) => cpu.ipiAndWait(0, nothing as never), /ipiAndWait: the handler is none/],
+      [(cpu) => cpu.allocated({} as never, 0, 8), /allocated: \[object Object\] is no memory/],
+      [(cpu, t) => cpu.allocated(t.shared, -8, 8), /allocated: the address: -8/],
+      [(cpu, t) => cpu.freed(t.shared, 0, 0.5), /freed: the number of bytes: 0\.5/],
+    ]
+    for (const [body, message] of wrong) {
+      const failure = await fails('assertion', 'wrong', (t) => {
+        wordsOf(t, 1)
+        t.cpu(0, (cpu) => void body(cpu, t))
+      })
+      assert.match(failure.message, message)
+      assert.ok(failure.cause instanceof ScenarioError)
+    }
   })
   it('that interrupts a CPU that is not there fails', async () => {
     const failure = await fails('assertion', 'nobody', (t) => {

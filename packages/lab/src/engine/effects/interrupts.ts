@@ -1,4 +1,5 @@
 /** Interrupt handlers: they are sent, begin, end, and are kept out by a mask. */
+import { ScenarioError } from '../../check.js'
 import { IPI_SYNC } from '../ops.js'
 import { FINISHED, READY, WAITING, type Process } from '../process.js'
 import type { World } from '../world.js'
@@ -11,7 +12,7 @@ export function interrupt(world: World, process: Process, step: number, op: numb
   const declared = world.handlers[handler]
   const cpu = world.cpus.find(({ number, main }) => number === target && main.kind === 'cpu')
   if (declared === undefined || cpu === undefined)
-    throw new RangeError(`there is no CPU ${target} to interrupt`)
+    throw new ScenarioError(`there is no CPU ${target} to interrupt, or no such handler`)
   const { body, name } = declared
   const born = world.addProcess('ipi', `${name} on ${cpu.name}`, cpu, body, declared)
   born.cause = step
