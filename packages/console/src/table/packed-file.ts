@@ -7,7 +7,8 @@
  * content, read in the same way. The content is the same if size, times, device and number of the
  * file are, unless it was changed just before it was read; else its hash tells.
  *
- * It is written aside and renamed. Where the folder takes no file, it lies in the user's cache
+ * It is written aside and renamed. What a process that was ended in the middle of that has left is
+ * removed by the next one that writes. Where the folder takes no file, it lies in the user's cache
  * folder. Nothing depends on it: what is missing, damaged or cannot be written is passed over.
  *
  * Its checksum tells of damage, not of who made it. So it has to belong to whoever reads it, to
@@ -16,7 +17,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { constants, type BigIntStats } from 'node:fs'
-import { open, rename, rm, stat } from 'node:fs/promises'
+import { open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -36,6 +37,10 @@ const MAX_ROWS_BYTES = 2 ** 31 - 1
 /** How coarse a file system's times may be. */
 const COARSE_MILLISECONDS = 2000
 const PIECE_BYTES = 2 ** 20
+/** What is written aside. */
+const ASIDE = /^\.percpu-table-[0-9a-f]{12}\.tmp$/
+/** Nobody writes any more to what was written aside, and has not changed for so long. */
+const LEFT_MILLISECONDS = 10 * 60_000
 
 /** The rows of a file of CSV that has been read before. Undefined: read the file itself. */
 export async function readPacked(
@@ -71,7 +76,9 @@ export async function writePacked(
   checksum.writeUInt32LE(checksumOf(parts))
   for (const path of pathsOf(file)) {
     const isWritten = await passingOver(() => writeAside(path, mode, [checksum, ...parts]))
-    if (isWritten) return
+    if (!isWritten) continue
+    await passingOver(() => removeLeft(dirname(path)))
+    return
   }
 }
 
@@ -183,7 +190,7 @@ async function readAll(
 
 async function writeAside(path: string, mode: number, parts: readonly Uint8Array[]): Promise<true> {
   await makeFolders(dirname(path))
-  const aside = join(dirname(path), `.percpu-${randomBytes(6).toString('hex')}.tmp`)
+  const aside = join(dirname(path), `.percpu-table-${randomBytes(6).toString('hex')}.tmp`)
   try {
     const handle = await open(aside, 'wx', mode)
     try {
@@ -196,6 +203,15 @@ async function writeAside(path: string, mode: number, parts: readonly Uint8Array
   } catch (error) {
     await rm(aside, { force: true })
     throw error
+  }
+}
+
+async function removeLeft(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!ASIDE.test(name)) continue
+    const path = join(folder, name)
+    const { mtimeMs } = await stat(path)
+    if (mtimeMs < Date.now() - LEFT_MILLISECONDS) await rm(path, { force: true })
   }
 }
 

@@ -148,20 +148,40 @@ test('a damaged file is not taken, wherever the damage is, and is written anew',
   )
 })
 
+test('what a process has left that was ended while it wrote is removed, and nothing else', async (t) => {
+  const { files, folder } = await keptFiles(t)
+  const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000)
+  const plant = (name: string, minutes: number) => {
+    writeFileSync(join(folder, name), '')
+    utimesSync(join(folder, name), minutesAgo(minutes), minutesAgo(minutes))
+  }
+  plant('.percpu-table-0123456789ab.tmp', 11)
+  plant('.percpu-table-ba9876543210.tmp', 9)
+  plant('.percpu-0123456789ab.tmp', 11)
+  plant('my.percpu-table-0123456789ab.tmp', 11)
+  await readTable(files)
+  assert.deepEqual(
+    readdirSync(folder)
+      .filter((name) => name.endsWith('.tmp'))
+      .toSorted(),
+    ['.percpu-0123456789ab.tmp', '.percpu-table-ba9876543210.tmp', 'my.percpu-table-0123456789ab.tmp'],
+  )
+})
+
 test('what is no file, too large, or of another user is passed over, and replaced', async (t) => {
   const { files } = await keptFiles(t)
   const path = `${files.ipv4}.percpu`
   await readTable(files)
   const whole = readFileSync(path)
-  const prefix = Buffer.alloc(40)
-  prefix.writeDoubleLE(2 ** 32, 32)
+  const prefix = Buffer.alloc(12)
+  prefix.writeDoubleLE(2 ** 32, 4)
   const plants: (() => void)[] = [
     // Whose writer never comes.
     () => execFileSync('mkfifo', [path]),
     // As much as it says: nothing of it is in memory, or on the disk.
     () => {
       writeFileSync(path, prefix)
-      truncateSync(path, 40 + 2 ** 32)
+      truncateSync(path, 12 + 2 ** 32)
     },
   ]
   if (process.geteuid?.() === 0)
