@@ -192,24 +192,30 @@ export function checkOptions<Options extends object>(
     allowed,
   })
 }
-/** As {@link checkOptions}, of a call that cannot do without. */
+/** As {@link checkOptions}, of a call that cannot do without those that are `needed`. */
 export function checkGivenOptions<Options extends object>(
   what: string,
   options: Options | undefined,
   names: OptionNames<Options>,
+  needed: readonly (keyof Options & string)[],
   hidden: readonly string[] = [],
 ): asserts options is Options {
-  if (options === undefined)
-    throw new ArgumentError(`${what} needs an object with options: ${namesOf(names, hidden).join(', ')}`, {
-      options,
-    })
+  if (options === undefined) {
+    const others = namesOf(names, [...needed, ...hidden])
+    throw new ArgumentError(
+      `${what} needs an object with ${needed.join(' and ')}, and may have ${others.join(', ')}`,
+      { options },
+    )
+  }
   checkOptions(what, options, names, hidden)
 }
 function noOptions(what: string, options: unknown, names: object, hidden: readonly string[]): ArgumentError {
+  const hint =
+    typeof options === 'string' && 'name' in names ? `; a name is given as { name: ${shown(options)} }` : ''
   return refused(
     'options',
     options,
-    `not an object with options of ${what}: ${namesOf(names, hidden).join(', ')}`,
+    `not an object with options of ${what}: ${namesOf(names, hidden).join(', ')}${hint}`,
   )
 }
 function namesOf(names: object, hidden: readonly string[]): string[] {

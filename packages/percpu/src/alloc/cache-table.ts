@@ -86,9 +86,10 @@ export class CacheTable {
     const { size, align } = cache.geometry
     const hash = this.hashOf(cache)
     if (size === shape.size && align === shape.align && hash === shape.hash) return cache
+    const isAlike = size === shape.size && align === shape.align
     throw new CacheMismatchError(
-      `cache ${shown(name)} is for objects of ${size} bytes aligned to ${align}` +
-        (hash === shape.hash ? '' : ', of another layout'),
+      `cache ${shown(name)} is for objects of ${size} bytes aligned to ${align}, ` +
+        (isAlike ? 'of another layout' : `not of ${shape.size} aligned to ${shape.align}`),
       { name, expected: shape, found: { size, align, hash } },
     )
   }

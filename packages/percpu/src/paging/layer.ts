@@ -99,7 +99,7 @@ export class PagingLayer implements AttachedLayer {
   /** The sparse array of this name. @throws as `machine.sparseArray`. */
   sparseArray<Kind extends SparseKind>(name: string, options: SparseOptions<Kind>): SparseArray<Kind> {
     const { memory } = this.#below.context.own
-    checkGivenOptions('sparseArray', options, { value: true, create: true })
+    checkGivenOptions('sparseArray', options, { value: true, create: true }, ['value'])
     const { value, create } = options
     checkChoice('value', value, Object.keys(sparseKinds))
     checkCreate(create)

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import type { CollectionKind, Machine, OpenOptions } from 'percpu'
 import { fresh, interrupt, joinAs, mem, percpu } from '../support/hooked-percpu.js'
 
-const { ObjectExistsError, ObjectMissingError, PercpuError, RemovedError } = percpu
+const { ObjectExistsError, ObjectMissingError, PercpuError, RemovedError, owner, struct, u32, u64 } = percpu
 
 type Open = (machine: Machine, name: string, options?: OpenOptions) => unknown
 const openers: Readonly<Record<CollectionKind, Open>> = {
@@ -87,6 +87,54 @@ describe('opening a map that has limits', () => {
     const map = other.map('it', opened)
     for (let i = 0; i < 9; i++) map.set(i, i, { ttl: 1000 })
     assert.equal(map.size, 5)
+  })
+})
+
+describe('opening what was made for something else', () => {
+  const One = struct('One', { n: owner(u32) })
+  const Two = struct('Two', { n: owner(u64) })
+  const refused = (call: () => unknown, code: string, message: string): void => {
+    assert.throws(call, { code, message })
+  }
+  it('says what differs, and what was asked for, of a map', () => {
+    const machine = fresh()
+    const told = (options: object, end: string): void => {
+      refused(() => machine.map('it', options as never), 'PERCPU_MAP_MISMATCH', `the map 'it' has ${end}`)
+    }
+    machine.map('it', { key: 'u32', value: 'json' })
+    told({ key: 'i32', value: 'json' }, "keys of kind 'u32', not 'i32'")
+    told({ key: 'u32', value: 'f64' }, "values of kind 'json', not 'f64'")
+    told({ key: 'u32', value: One }, "values of kind 'json', not of struct One")
+    const both = "keys of kind 'u32', not 'i32', and values of kind 'json', not 'f64'"
+    told({ key: 'i32', value: 'f64' }, both)
+    machine.map('structs', { key: 'u32', value: One })
+    for (const [value, end] of [
+      [Two, 'a struct with another layout or name than struct Two'],
+      ['json', "a struct, not 'json'"],
+    ] as const) {
+      const message = `the map 'structs' has values of ${end}`
+      refused(() => machine.map('structs', { key: 'u32', value }), 'PERCPU_MAP_MISMATCH', message)
+    }
+  })
+  it('says so of maps of ranges and rings', () => {
+    const machine = fresh()
+    machine.rangeMap('it', { key: 'u32', value: 'json' })
+    refused(
+      () => machine.rangeMap('it', { key: 'u128', value: 'json' }),
+      'PERCPU_MAP_MISMATCH',
+      "the map of ranges 'it' has keys of kind 'u32', not 'u128'",
+    )
+    machine.ring('it', { value: One })
+    refused(
+      () => machine.ring('it', { value: Two }),
+      'PERCPU_RING_MISMATCH',
+      "the ring 'it' has messages of a struct with another layout or name than struct Two",
+    )
+    refused(
+      () => machine.ring('it', { value: 'json' }),
+      'PERCPU_RING_MISMATCH',
+      "the ring 'it' has messages of a struct, not 'json'",
+    )
   })
 })
 

@@ -72,10 +72,20 @@ describe('options', () => {
   it('are asked for by their names where a call cannot do without', () => {
     const machine = fresh()
     const asked = (call: () => unknown, names: RegExp): void => throwsCode(call, 'PERCPU_ARGUMENT', names)
-    asked(() => machine.map('m', undefined as never), /^map needs an object with options: key, value, /)
-    asked(() => machine.rangeMap('m', undefined as never), /^rangeMap needs .*: key, value, create$/)
-    asked(() => machine.sparseArray('m', undefined as never), /^sparseArray needs .*: value, create$/)
+    asked(
+      () => machine.map('m', undefined as never),
+      /^map needs an object with key and value, and may have cache, stats, hold, capacity, ttl, create$/,
+    )
+    asked(
+      () => machine.rangeMap('m', undefined as never),
+      /^rangeMap needs .* key and value, .* have create$/,
+    )
+    asked(() => machine.sparseArray('m', undefined as never), /^sparseArray needs .* value, .* have create$/)
     asked(() => machine.map('m', 'u32' as never), /^options: 'u32' is not .* options of map: key, value, /)
+    asked(
+      () => machine.percpu.u32('hits' as never),
+      /^options: 'hits' is not .* of percpu: name, reserved; a name is given as \{ name: 'hits' \}$/,
+    )
   })
 
   it('are an object', async () => {

@@ -17,6 +17,7 @@ import { MAX_MEMORY } from '../../machine/limits.js'
 import { parseSize } from '../../machine/size.js'
 import { MapMismatchError } from '../errors.js'
 import { keyCodecs, type MapKeyKind } from '../keys.js'
+import { joined, kindDifference, STRUCTS, valueDifference } from '../mismatch.js'
 import { checkCreate, type OpenOptions } from '../opening.js'
 import { MapRoot } from './map-layout.js'
 import { checkValueStruct, structCodec } from '../struct-values.js'
@@ -104,7 +105,7 @@ const optionNames: OptionNames<MapOptions> = {
 
 /** Reads them, once: they may be getters. @throws ArgumentError. */
 export function readMapOptions(given: MapOptions): MapSpec {
-  checkGivenOptions('map', given, optionNames, ['seed'])
+  checkGivenOptions('map', given, optionNames, ['key', 'value'], ['seed'])
   const { key, value, cache, stats, hold, capacity: limits, ttl, create, seed } = given
   const capacity = readCapacity(limits)
   const options = { key, value, cache, stats, hold, capacity, ttl, create, seed } as MapSpec
@@ -176,14 +177,16 @@ export function compareOptions(memory: Memory, root: number, name: string, optio
     compareLimits(memory, root, name, options)
     return
   }
-  const foundValue = number === STRUCT ? 'struct' : valueKinds[number]
-  const other = isStruct(value) ? `of struct ${value.name}` : `of kind '${value}'`
-  const hint = isStruct(value) && number === STRUCT ? ', with another layout or name' : ''
-  throw new MapMismatchError(
-    `the map ${shown(name)} has keys of kind '${foundKey}' and values of kind '${foundValue}'${hint}, ` +
-      `not keys of kind '${key}' and values ${other}`,
-    { name, expected: { key, value }, found: { key: foundKey, value: foundValue } },
-  )
+  const foundValue = number === STRUCT ? STRUCTS : String(valueKinds[number])
+  const differences = [
+    kindDifference('keys', String(foundKey), key),
+    isSame ? undefined : valueDifference('values', foundValue, value),
+  ]
+  throw new MapMismatchError(`the map ${shown(name)} has ${joined(differences)}`, {
+    name,
+    expected: { key, value },
+    found: { key: foundKey, value: foundValue },
+  })
 }
 
 /** What else all threads must say alike. */

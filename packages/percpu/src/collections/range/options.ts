@@ -2,6 +2,7 @@
 import { load32, store32, type Memory } from '#mem'
 import { checkChoice, checkGivenOptions, shown } from '../../machine/check.js'
 import { MapMismatchError } from '../errors.js'
+import { joined, kindDifference } from '../mismatch.js'
 import { checkCreate, type OpenOptions } from '../opening.js'
 import { valueCodecs, type MapValueKind } from '../values.js'
 import { keyKinds, type RangeKeyKind } from './keys.js'
@@ -26,7 +27,7 @@ const allValues = Object.keys(valueCodecs) as MapValueKind[]
 export function readRangeOptions<K extends RangeKeyKind, V extends MapValueKind>(
   options: RangeMapOptions<K, V>,
 ): RangeMapOptions<K, V> {
-  checkGivenOptions('rangeMap', options, { key: true, value: true, create: true })
+  checkGivenOptions('rangeMap', options, { key: true, value: true, create: true }, ['key', 'value'])
   const { key, value, create } = options
   checkChoice('key', key, allKeys)
   checkChoice('value', value, allValues)
@@ -49,11 +50,12 @@ export function compareRangeOptions(
 ): void {
   const found = rangeOptionsAt(memory, root)
   if (found.key === key && found.value === value) return
-  throw new MapMismatchError(
-    `the map of ranges ${shown(name)} has keys of kind '${found.key}' and values of kind '${found.value}', ` +
-      `not keys of kind '${key}' and values of kind '${value}'`,
-    { name, expected: { key, value }, found },
-  )
+  const differences = [kindDifference('keys', found.key, key), kindDifference('values', found.value, value)]
+  throw new MapMismatchError(`the map of ranges ${shown(name)} has ${joined(differences)}`, {
+    name,
+    expected: { key, value },
+    found,
+  })
 }
 /** What the map at a word index was made with. */
 export function rangeOptionsAt({ i32 }: Memory, root: number): RangeMapOptions {

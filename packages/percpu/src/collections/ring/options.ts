@@ -2,9 +2,10 @@
 import { load32, store32, type Memory } from '#mem'
 import { powerOfTwoAbove } from '../../arithmetic.js'
 import { isStruct } from '../../layout/index.js'
-import { checkGivenOptions, checkOneOf, checkRange, shown } from '../../machine/check.js'
+import { checkOneOf, checkOptions, checkRange, shown } from '../../machine/check.js'
 import { parseSize } from '../../machine/size.js'
 import { RingMismatchError } from '../errors.js'
+import { STRUCTS, valueDifference } from '../mismatch.js'
 import { checkCreate, type OpenOptions } from '../opening.js'
 import { checkValueStruct, structCodec } from '../struct-values.js'
 import { valueCodecs, type MapValueKind, type MapValueType, type ValueCodec } from '../values.js'
@@ -50,7 +51,7 @@ export interface RingSpec {
 
 /** @throws ArgumentError. */
 export function readRingOptions(options: RingOptions): RingSpec {
-  checkGivenOptions('ring', options, { value: true, bytes: true, create: true })
+  checkOptions('ring', options, { value: true, bytes: true, create: true })
   const { value = 'bytes', bytes, create } = options
   if (isStruct(value)) checkValueStruct(value)
   else checkOneOf('value', value, kinds)
@@ -90,12 +91,12 @@ export function compareSpec({ i32 }: Memory, root: number, name: string, spec: R
   const hash = load32(i32, root + words.structHash)
   const isSame = isStruct(value) ? kind === STRUCT && hash === (value.hash | 0) : kinds[kind] === value
   if (!isSame) {
-    const [expected, found] = [isStruct(value) ? value.name : value, kinds[kind] ?? 'struct']
-    const other = isStruct(value) && kind === STRUCT ? 'another struct than' : `kind '${found}', not`
-    throw new RingMismatchError(
-      `the ring ${shown(name)} has messages of ${other} ${isStruct(value) ? expected : `'${expected}'`}`,
-      { name, expected, found },
-    )
+    const [expected, found] = [isStruct(value) ? value.name : value, kinds[kind] ?? STRUCTS]
+    throw new RingMismatchError(`the ring ${shown(name)} has ${valueDifference('messages', found, value)}`, {
+      name,
+      expected,
+      found,
+    })
   }
   const bytes = load32(i32, root + words.capacity) * 4
   if (capacity === undefined || capacity * 4 === bytes) return
