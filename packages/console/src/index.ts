@@ -26,18 +26,14 @@ export {
 export { columnsText, fieldsOf, parseColumns, USUAL_FORMAT, type TableFormat } from './table/format.js'
 export { FirstTable } from './table/first-table.js'
 export type { Pair } from './table/lookup-table.js'
+export { FileTable, type FileRows } from './table/file-table.js'
+export { openKept, readKept, type KeptTable } from './table/kept-table.js'
 export { openTable, TableState, type TableMaps } from './table/maps.js'
 export { publish, settle, type Published } from './table/publish.js'
 export { pack, unpack, type PackedRows } from './table/packed.js'
-export { readPacked, writePacked } from './table/packed-file.js'
+export { openPacked, readPacked, writePacked } from './table/packed-file.js'
 export { PackedTable } from './table/packed-table.js'
-export {
-  readPackedTable,
-  readTable,
-  type ReadOptions,
-  type TableFiles,
-  type TableRows,
-} from './table/read.js'
+export { readTable, type ReadOptions, type TableFiles, type TableRows } from './table/read.js'
 export { MAX_SHRINK, type RowCounts, type ShrinkLimit } from './table/row-counts.js'
 export { AnswerWriter, lookUp, lookUpCharacters, type Answer } from './lookup/answer.js'
 export { answerBatch } from './lookup/answer-batch.js'

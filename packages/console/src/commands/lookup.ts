@@ -17,6 +17,8 @@ import { ReaderGoneError, writeError, type OutputSink } from '../lookup/sinks.js
 import { answerStream, type InputFormat, type StreamOptions } from '../lookup/stream.js'
 import { fieldsOf, USUAL_FORMAT } from '../table/format.js'
 import { bytesOf } from '../table/load.js'
+import { openKept, type KeptTable } from '../table/kept-table.js'
+import { PackedTable } from '../table/packed-table.js'
 import type { SkippedLines } from '../table/problems.js'
 import { readTable, type TableFiles, type TableRows } from '../table/read.js'
 import { bytesProgress } from './progress.js'
@@ -77,10 +79,10 @@ async function answerRemotely(
 
 async function answerHere(options: LookupOptions, files: TableFiles, sink: OutputSink): Promise<void> {
   const { inputs, format, output, workers, rules, memory } = options
-  const { ipv4, ipv6, skipped } = await readTableFiles(files)
-  if (skipped.lines > 0) process.stderr.write(`percpu: ${skippedText(skipped)}\n`)
   const fields = fieldsOf((files.format ?? USUAL_FORMAT).columns)
-  const crew = new Crew({ ipv4, ipv6, fields, rules, workers, memory })
+  const table = (await openKept(files)) ?? (await loadedTable(files, fields))
+  const { first } = table
+  const crew = new Crew({ first, rows: () => table.rows(), fields, rules, workers, memory })
   const how = { format, batchBytes: BATCH_BYTES, window: workers * WINDOW }
   try {
     for (const input of inputs) {
@@ -89,6 +91,19 @@ async function answerHere(options: LookupOptions, files: TableFiles, sink: Outpu
     }
   } finally {
     await crew.close()
+    await table.close()
+  }
+}
+
+/** A table that was read, and kept in memory. */
+async function loadedTable(files: TableFiles, fields: readonly string[]): Promise<KeptTable> {
+  const rows = await readTableFiles(files)
+  const { ipv4, ipv6, skipped } = rows
+  if (skipped.lines > 0) process.stderr.write(`percpu: ${skippedText(skipped)}\n`)
+  return {
+    first: new PackedTable(ipv4, ipv6, fields),
+    rows: () => Promise.resolve(rows),
+    close: () => Promise.resolve(),
   }
 }
 

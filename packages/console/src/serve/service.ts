@@ -23,7 +23,8 @@ import { FirstTable } from '../table/first-table.js'
 import { columnsText, fieldsOf, USUAL_FORMAT } from '../table/format.js'
 import type { LoadProgress } from '../table/load.js'
 import { openTable } from '../table/maps.js'
-import { readPackedTable, type TableFiles } from '../table/read.js'
+import { readKept } from '../table/kept-table.js'
+import type { TableFiles } from '../table/read.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
@@ -186,7 +187,7 @@ export class Service {
     logger.info({ ipv4, ipv6, columns, workers, ...availableCpus() }, 'loading')
     // The server's modules are loaded meanwhile.
     const door = import('./door.js')
-    const rows = await readPackedTable(files)
+    const rows = await readKept(files)
     const loading = reloader.request(FIRST_LOAD, { onProgress, rows })
     if (rows) table.answerFrom(rows)
     else await this.#complete(loading)

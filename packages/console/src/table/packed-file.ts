@@ -17,14 +17,16 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { constants, type BigIntStats } from 'node:fs'
-import { open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { codeOf } from '../error-code.js'
+import { FileError } from '../errors.js'
 import { makeFolders } from '../make-folders.js'
 import { columnsText, type TableFormat } from './format.js'
-import { unpack, type PackedRows } from './packed.js'
+import type { FileRows } from './file-table.js'
+import { HEADER_WORDS, layoutOf, unpack, type PackedRows } from './packed.js'
 import type { Source } from './source.js'
 
 const SUFFIX = '.percpu'
@@ -37,10 +39,20 @@ const MAX_ROWS_BYTES = 2 ** 31 - 1
 /** How coarse a file system's times may be. */
 const COARSE_MILLISECONDS = 2000
 const PIECE_BYTES = 2 ** 20
+/** Read at once to be checked. */
+const CHECKED_BYTES = 2 ** 18
 /** What is written aside. */
 const ASIDE = /^\.percpu-table-[0-9a-f]{12}\.tmp$/
 /** Nobody writes any more to what was written aside, and has not changed for so long. */
 const LEFT_MILLISECONDS = 10 * 60_000
+
+/** Rows that are kept, open. */
+export interface OpenPacked {
+  readonly rows: FileRows
+  /** @throws FileError. */
+  load(): Promise<PackedRows>
+  close(): Promise<void>
+}
 
 /** The rows of a file of CSV that has been read before. Undefined: read the file itself. */
 export async function readPacked(
@@ -48,12 +60,32 @@ export async function readPacked(
   family: 4 | 6,
   format: TableFormat,
 ): Promise<PackedRows | undefined> {
+  const kept = await openPacked(file, family, format)
+  try {
+    return await kept?.load()
+  } catch (error) {
+    if (error instanceof FileError) return undefined
+    throw error
+  } finally {
+    await kept?.close()
+  }
+}
+
+/** The same, open. */
+export async function openPacked(
+  file: string,
+  family: 4 | 6,
+  format: TableFormat,
+): Promise<OpenPacked | undefined> {
   const stats = await passingOver(() => stat(file, { bigint: true }))
   if (stats?.isFile() !== true) return undefined
   for (const path of pathsOf(file)) {
-    const found = await passingOver(() => readChecked(path, stats.uid))
-    if (found?.rows.family !== family || found.source.format !== formatKey(format)) continue
-    if ((await passingOver(() => isSame(file, stats, found.source))) === true) return found.rows
+    const found = await passingOver(() => openChecked(path, stats.uid))
+    if (!found) continue
+    const { rows, source } = found
+    const isAsked = rows.layout.family === family && source.format === formatKey(format)
+    if (isAsked && (await passingOver(() => isSame(file, stats, source))) === true) return found
+    await found.close()
   }
   return undefined
 }
@@ -73,7 +105,7 @@ export async function writePacked(
   length.writeDoubleLE(memory.byteLength)
   const parts = [length, new Uint8Array(memory), tail]
   const checksum = Buffer.alloc(CHECKSUM_BYTES)
-  checksum.writeUInt32LE(checksumOf(parts))
+  checksum.writeUInt32LE(parts.reduce((sum, part) => crc32(part, sum), 0))
   for (const path of pathsOf(file)) {
     const isWritten = await passingOver(() => writeAside(path, mode, [checksum, ...parts]))
     if (!isWritten) continue
@@ -139,46 +171,74 @@ function cacheFolder(): string | undefined {
 }
 
 /** `owner`: of the file of CSV. */
-async function readChecked(
+async function openChecked(
   path: string,
   owner: bigint,
-): Promise<{ readonly rows: PackedRows; readonly source: StoredSource } | undefined> {
+): Promise<(OpenPacked & { readonly source: StoredSource }) | undefined> {
   // It may be a named pipe, which nobody writes.
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  let isKept = false
   try {
     const stats = await handle.stat()
     const { size } = stats
     if (!stats.isFile() || size < PREFIX_BYTES) return undefined
     if (![0, process.geteuid?.() ?? stats.uid, Number(owner)].includes(stats.uid)) return undefined
-    const prefix = Buffer.alloc(PREFIX_BYTES)
-    await handle.read(prefix, 0, PREFIX_BYTES, 0)
+    const prefix = await readBytes(handle, 0, PREFIX_BYTES)
     const length = prefix.readDoubleLE(CHECKSUM_BYTES)
     const tail = size - PREFIX_BYTES - length
-    if (!Number.isSafeInteger(length) || length < 0 || length > MAX_ROWS_BYTES) return undefined
+    if (!Number.isSafeInteger(length) || length < HEADER_WORDS * 4 || length > MAX_ROWS_BYTES)
+      return undefined
     if (tail < 0 || tail > MAX_SOURCE_BYTES) return undefined
-    const memory = new SharedArrayBuffer(length)
-    const rows = new Uint8Array(memory)
-    const source = Buffer.alloc(tail)
-    const read =
-      (await readAll(handle, rows, PREFIX_BYTES)) + (await readAll(handle, source, PREFIX_BYTES + length))
-    const checksum = checksumOf([prefix.subarray(CHECKSUM_BYTES), rows, source])
-    if (read !== length + tail || checksum !== prefix.readUInt32LE(0)) return undefined
-    const unpacked = unpack(memory)
-    return unpacked && { rows: unpacked, source: JSON.parse(source.toString()) as StoredSource }
+    if ((await checksumBehind(handle, size)) !== prefix.readUInt32LE(0)) return undefined
+    const header = Uint8Array.from(await readBytes(handle, PREFIX_BYTES, HEADER_WORDS * 4))
+    const layout = layoutOf(new Int32Array(header.buffer), length)
+    const text = await readBytes(handle, PREFIX_BYTES + length, tail)
+    if (!layout) return undefined
+    const source = JSON.parse(text.toString()) as StoredSource
+    isKept = true
+    return {
+      rows: { path, descriptor: handle.fd, position: PREFIX_BYTES, layout },
+      source,
+      load: () => load(handle, path, length),
+      close: () => handle.close(),
+    }
   } finally {
-    await handle.close()
+    if (!isKept) await handle.close()
   }
 }
 
-function checksumOf(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, part) => crc32(part, sum), 0)
+/** Of all that lies behind the checksum; undefined if that is less than it should be. */
+async function checksumBehind(handle: FileHandle, size: number): Promise<number | undefined> {
+  // The same memory again and again: new memory costs more than what is read into it.
+  const piece = Buffer.allocUnsafeSlow(Math.min(size, CHECKED_BYTES))
+  let checksum = 0
+  for (let at = CHECKSUM_BYTES; at < size;) {
+    const { bytesRead } = await handle.read(piece, 0, Math.min(piece.length, size - at), at)
+    if (bytesRead === 0) return undefined
+    checksum = crc32(piece.subarray(0, bytesRead), checksum)
+    at += bytesRead
+  }
+  return checksum
 }
 
-async function readAll(
-  handle: Awaited<ReturnType<typeof open>>,
-  bytes: Uint8Array,
-  position: number,
-): Promise<number> {
+async function load(handle: FileHandle, path: string, length: number): Promise<PackedRows> {
+  const memory = new SharedArrayBuffer(length)
+  try {
+    const read = await readAll(handle, new Uint8Array(memory), PREFIX_BYTES)
+    const rows = read === length ? unpack(memory) : undefined
+    if (rows) return rows
+  } catch (error) {
+    throw new FileError(`cannot read ${path}: ${String(error)}`, { file: path }, { cause: error })
+  }
+  throw new FileError(`cannot read ${path}: it has become shorter`, { file: path })
+}
+
+async function readBytes(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length)
+  return bytes.subarray(0, await readAll(handle, bytes, position))
+}
+
+async function readAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<number> {
   let at = 0
   while (at < bytes.length) {
     const { bytesRead } = await handle.read(bytes, at, bytes.length - at, position + at)

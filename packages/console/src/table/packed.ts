@@ -13,7 +13,7 @@ import { BIAS, type RangeColumns } from './columns.js'
 
 /** Also tells the order of bytes, and changes with whatever else lies here. */
 const MAGIC = 0x7063_7501
-const HEADER_WORDS = 16
+export const HEADER_WORDS = 16
 const HEADER = { magic: 0, family: 1, rows: 2, texts: 3, textBytes: 4, knownOverlaps: 5 } as const
 
 export interface PackedRows {
@@ -64,32 +64,65 @@ export function pack(
   return packed
 }
 
-/** The rows in this memory; undefined if its header does not fit its size. */
-export function unpack(memory: SharedArrayBuffer): PackedRows | undefined {
-  if (memory.byteLength < HEADER_WORDS * 4) return undefined
-  const header = new Int32Array(memory, 0, HEADER_WORDS)
+/** Where what lies, in bytes: one place for each column. */
+export interface PackedLayout {
+  readonly family: 4 | 6
+  readonly rows: number
+  readonly starts: readonly number[]
+  readonly ends: readonly number[]
+  readonly entries: number
+  readonly texts: number
+  readonly textEnds: number
+  readonly textBytes: number
+  readonly textsAt: number
+  readonly knownOverlaps: number
+}
+
+/** What the header says; undefined if that does not fit `bytes`, the size of it all. */
+export function layoutOf(header: Int32Array, bytes: number): PackedLayout | undefined {
   const family = header[HEADER.family]
   const [rows = 0, texts = 0, textBytes = 0] = header.subarray(HEADER.rows)
   if (header[HEADER.magic] !== MAGIC || (family !== 4 && family !== 6)) return undefined
   const width = family === 4 ? 1 : 4
   const words = HEADER_WORDS + rows * (2 * width + 1) + texts
-  if (Math.min(rows, texts, textBytes) < 0 || words * 4 + textBytes !== memory.byteLength) return undefined
+  if (Math.min(rows, texts, textBytes) < 0 || words * 4 + textBytes !== bytes) return undefined
   let at = HEADER_WORDS * 4
   const take = (length: number) => {
-    const column = new Int32Array(memory, at, length)
+    const begin = at
     at += length * 4
-    return column
+    return begin
   }
+  return {
+    family,
+    rows,
+    starts: Array.from({ length: width }, () => take(rows)),
+    ends: Array.from({ length: width }, () => take(rows)),
+    entries: take(rows),
+    texts,
+    textEnds: take(texts),
+    textBytes,
+    textsAt: at,
+    knownOverlaps: header[HEADER.knownOverlaps] as number,
+  }
+}
+
+/** The rows in this memory; undefined if its header does not fit its size. */
+export function unpack(memory: SharedArrayBuffer): PackedRows | undefined {
+  if (memory.byteLength < HEADER_WORDS * 4) return undefined
+  const layout = layoutOf(new Int32Array(memory, 0, HEADER_WORDS), memory.byteLength)
+  if (!layout) return undefined
+  const { family, rows, starts, ends, entries, texts, textEnds, textBytes, textsAt, knownOverlaps } = layout
+  const column = (at: number) => new Int32Array(memory, at, rows)
   return {
     memory,
     family,
     length: rows,
-    starts: Array.from({ length: width }, () => take(rows)),
-    ends: Array.from({ length: width }, () => take(rows)),
-    entries: take(rows),
-    textEnds: take(texts),
-    texts: new Uint8Array(memory, at, textBytes),
-    knownOverlaps: header[HEADER.knownOverlaps] as number,
+    starts: starts.map(column),
+    ends: ends.map(column),
+    entries: column(entries),
+    textEnds: new Int32Array(memory, textEnds, texts),
+    texts: new Uint8Array(memory, textsAt, textBytes),
+    knownOverlaps,
   }
 }
 

@@ -2,15 +2,14 @@
  * Reads the files of a table, and refuses what makes none. Nothing is published yet. The reader of
  * CSV is loaded when there is no packed file to read.
  */
-import { devNull } from 'node:os'
 import { checkRows } from './check-rows.js'
-import { RangeColumns } from './columns.js'
+import type { RangeColumns } from './columns.js'
 import { USUAL_FORMAT, type TableFormat } from './format.js'
 import { mostSpecific } from './most-specific.js'
 import { pack, type PackedRows } from './packed.js'
 import { readPacked, writePacked } from './packed-file.js'
 import { sortedOrder, withoutOverlaps } from './order.js'
-import { NOT_SKIPPED, Problems, type SkippedLines } from './problems.js'
+import { Problems, type SkippedLines } from './problems.js'
 import type { ShrinkLimit } from './row-counts.js'
 
 export interface TableFiles {
@@ -37,27 +36,6 @@ export interface ReadOptions {
 
 /** What a table that replaces none is measured by. */
 const NO_LIMIT: ShrinkLimit = { served: { ipv4: 0, ipv6: 0 }, maxShrink: 100 }
-
-/**
- * The rows that are kept beside the files. Undefined if a file has none there, or holds no range.
- * For a family on the null device there is nothing to keep.
- */
-export async function readPackedTable({
-  ipv4,
-  ipv6,
-  format = USUAL_FORMAT,
-  keepPacked,
-}: TableFiles): Promise<TableRows | undefined> {
-  if (keepPacked !== true) return undefined
-  const read = async (file: string, family: 4 | 6): Promise<PackedRows | undefined> => {
-    if (file === devNull) return pack(new RangeColumns(family), new Uint32Array(0), [], 0)
-    const rows = await readPacked(file, family, format)
-    return rows && rows.length > 0 ? rows : undefined
-  }
-  const [rows4, rows6] = await Promise.all([read(ipv4, 4), read(ipv6, 6)])
-  if (!rows4 || !rows6 || rows4.length + rows6.length === 0) return undefined
-  return { ipv4: rows4, ipv6: rows6, skipped: NOT_SKIPPED }
-}
 
 /** @throws TableRefusedError, FileError. */
 export async function readTable(

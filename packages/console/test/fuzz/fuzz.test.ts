@@ -19,6 +19,7 @@ import {
   MalformedInputError,
   parseAddress,
   readAddress,
+  PackedTable,
   readPacked,
   readTable,
   STRICT,
@@ -173,8 +174,8 @@ function oneRange(name: string, range: string): string {
   return path
 }
 const crew = new Crew({
-  ipv4: one.ipv4,
-  ipv6: one.ipv6,
+  first: new PackedTable(one.ipv4, one.ipv6, fieldsOf(USUAL_FORMAT.columns)),
+  rows: () => Promise.resolve(one),
   fields: fieldsOf(USUAL_FORMAT.columns),
   rules: STRICT,
   workers: 1,

@@ -11,7 +11,7 @@ import {
   openTable,
   parseAddress,
   publish,
-  readPackedTable,
+  readKept,
   readTable,
   TABLE_NAME,
   USUAL_FORMAT,
@@ -45,7 +45,7 @@ test('rows answer as the maps do, and no longer than until these are published',
   const { ipv4, ipv6 } = rowsOfSeed(7)
   const files = await keptFiles(t, csv(ipv4), csv(ipv6))
   const read = await readTable(files)
-  const rows = await readPackedTable(files)
+  const rows = await readKept(files)
   assert.deepEqual(rows, read)
   assert.ok(rows)
 
@@ -78,14 +78,14 @@ test('there are rows only if both files have theirs, and some', async (t) => {
   const [line4, line6] = ['1.0.0.0,1.0.0.255,1,One\n', '2001:db8::,2001:db8::ff,2,Two\n']
   const files = await keptFiles(t, line4, line6)
   const { ipv4, ipv6 } = files
-  assert.equal(await readPackedTable(files), undefined)
+  assert.equal(await readKept(files), undefined)
   await readTable({ ipv4, ipv6: devNull, keepPacked: true })
-  assert.equal(await readPackedTable(files), undefined)
-  const one = await readPackedTable({ ipv4, ipv6: devNull, keepPacked: true })
+  assert.equal(await readKept(files), undefined)
+  const one = await readKept({ ipv4, ipv6: devNull, keepPacked: true })
   assert.deepEqual([one?.ipv4.length, one?.ipv6.length, one?.skipped.lines], [1, 0, 0])
-  assert.equal(await readPackedTable({ ipv4: devNull, ipv6: devNull, keepPacked: true }), undefined)
+  assert.equal(await readKept({ ipv4: devNull, ipv6: devNull, keepPacked: true }), undefined)
   await readTable(files)
-  assert.equal((await readPackedTable(files))?.ipv6.length, 1)
-  assert.equal(await readPackedTable({ ipv4, ipv6 }), undefined)
-  assert.equal(await readPackedTable({ ...files, keepPacked: false }), undefined)
+  assert.equal((await readKept(files))?.ipv6.length, 1)
+  assert.equal(await readKept({ ipv4, ipv6 }), undefined)
+  assert.equal(await readKept({ ...files, keepPacked: false }), undefined)
 })

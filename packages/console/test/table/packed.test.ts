@@ -256,7 +256,10 @@ test('what is refused, or left out, is told each time: it is not kept', async (t
 test('few addresses are answered without workers, many with them, in the same words', async (t) => {
   const { files } = await keptFiles(t)
   const { ipv4, ipv6 } = await readTable(files)
-  const crew = new Crew({ ipv4, ipv6, fields, rules: STRICT, workers: 1, memory: 2 ** 24 })
+  let readings = 0
+  const rows = () => Promise.resolve({ ipv4, ipv6, readings: ++readings })
+  const first = new PackedTable(ipv4, ipv6, fields)
+  const crew = new Crew({ first, rows, fields, rules: STRICT, workers: 1, memory: 2 ** 24 })
   t.after(() => crew.close())
   const line = '1.0.0.7\n2001:db8::7\nx\n'
   const answersTo = async (times: number) => {
@@ -264,8 +267,10 @@ test('few addresses are answered without workers, many with them, in the same wo
     return Buffer.from(buffer, 0, length).toString()
   }
   const answers = await answersTo(1)
-  assert.equal(crew.hasWorkers, false)
+  assert.deepEqual([crew.hasWorkers, readings], [false, 0])
+  assert.ok((await answersTo(1000)) === answers.repeat(1000))
+  assert.deepEqual([crew.hasWorkers, readings], [false, 1])
   assert.match(answers, /"One".*\n.*"Three".*\n.*error.*\n$/)
   assert.ok((await answersTo(60_000)) === answers.repeat(60_000))
-  assert.equal(crew.hasWorkers, true)
+  assert.deepEqual([crew.hasWorkers, readings], [true, 1])
 })
