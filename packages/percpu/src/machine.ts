@@ -416,10 +416,10 @@ export class Machine {
   }
 
   /**
-   * Takes this CPU off the machine: waits for its own calls under way, and for functions that it
-   * has queued, at most for `stallTimeout` ms each, or 10 s if that is infinite; waits for users'
-   * teardowns; tears the layers down; and poisons this object and everything obtained from it. The
-   * thread lives on, and may join again.
+   * Takes this CPU off the machine: waits for its own calls under way, for its snapshots to be
+   * freed, and for functions that it has queued, at most for `stallTimeout` ms each, or 10 s if
+   * that is infinite; waits for users' teardowns; tears the layers down; and poisons this object
+   * and everything obtained from it. The thread lives on, and may join again.
    *
    * At the end of `timeout`, or when `signal` aborts or has aborted before, nothing is waited for
    * any longer, and the CPU goes offline all the same.

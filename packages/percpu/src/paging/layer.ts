@@ -2,14 +2,14 @@
  * The layer: spaces on one thread, and what is done when a CPU leaves or dies. The notes and counts
  * are made with the first space of a machine. A machine without an MMU has no such layer.
  */
-import { loadAtomic32, loadU32 } from '#mem'
+import { loadU32 } from '#mem'
 import type { AllocLayer } from '../alloc/layer.js'
 import { PAGE_BYTES } from '../arithmetic.js'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { NamedThing } from '../bootmem/names.js'
 import { NotesArea } from '../collections/notes-area.js'
 import { checkCreate, type OpenOptions } from '../collections/opening.js'
-import { CollectionHead, isRemoving, type Presence } from '../collections/presence.js'
+import type { Presence } from '../collections/presence.js'
 import { pause, type Removable, type Removal } from '../collections/removal.js'
 import type { RangeMapsLayer } from '../collections/range/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
@@ -19,7 +19,7 @@ import { NAME_BYTES, UNIT } from '../machine/limits.js'
 import { host, reportError } from '../machine/platform.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { tokenOf } from '../machine/token.js'
-import { Deadline } from '../machine/wait-options.js'
+import type { Deadline } from '../machine/wait-options.js'
 import { countBytes } from '../pagetable/frames.js'
 import { PagingNote, PagingRoot, SpaceTable } from '../pagetable/layouts.js'
 import { missing } from '../names/nouns.js'
@@ -35,6 +35,7 @@ import { SpaceCorruptionError, SparseMismatchError } from './errors.js'
 import { forkSpace } from './forking.js'
 import { Holders } from './holders.js'
 import { SpaceRoot, type SpaceKind, type SpacePlace } from './layouts.js'
+import { LeftBehind, snapshotName } from './left-behind.js'
 import { Pager } from './pager.js'
 import { inOrder, placeOf, SpaceRegistry, type Wanted } from './registry.js'
 import { describeSpace, type SpaceReport } from './report.js'
@@ -61,6 +62,7 @@ interface PagingBelow {
 interface Engine {
   readonly pager: Pager
   readonly changes: Changes
+  readonly leftBehind: LeftBehind
 }
 /** What a handle is made of. */
 interface Opened {
@@ -181,13 +183,15 @@ export class PagingLayer implements AttachedLayer {
     const { own } = this.#below.context
     // A name that cannot be is refused before anybody waits.
     if (name !== undefined) checkStored('name', name, NAME_BYTES)
+    const { pager, changes, leftBehind } = this.#use()
+    leftBehind.lookLater()
     const values = loadU32(own.memory.u32, place.address / 4 + valuesField)
     const wanted: Wanted =
       name === undefined
-        ? { kind: 'snapshot', name: this.#snapshotName(), values }
+        ? { kind: 'snapshot', name: snapshotName(own, ++this.#snapshots), values }
         : { kind: values === 0 ? 'space' : 'sparseArray', name, values }
     const thing = await forkSpace(
-      { ...this.#use(), registry: this.#registry },
+      { pager, changes, registry: this.#registry },
       place,
       wanted,
       deadline,
@@ -195,12 +199,6 @@ export class PagingLayer implements AttachedLayer {
     )
     return { thing, wanted }
   }
-  /** Of a snapshot without a name: it is its thread's. No two are alike. */
-  #snapshotName(): string {
-    const { cpu, incarnation } = this.#below.context.own
-    return `${cpu}.${incarnation}.${++this.#snapshots}`
-  }
-
   /** For `machine.remove`. */
   removable(kind: SpaceKind): Removable {
     return {
@@ -259,12 +257,18 @@ export class PagingLayer implements AttachedLayer {
       patience: () => sync.patience(),
       poisons: alloc.isDebug,
     })
-    return { pager, changes: new Changes(pager, names) }
+    const changes = new Changes(pager, names)
+    const { removal } = this.#below
+    const leftBehind = new LeftBehind({ context, removal, registry: this.#registry, pager, changes })
+    leftBehind.lookLater()
+    return { pager, changes, leftBehind }
   }
 
-  /** Before this CPU leaves: what its changes have taken out is given up. */
+  /** Before this CPU leaves: what its changes have taken out is given up, and what is its own. */
   async settle(): Promise<void> {
     await this.#engine?.changes.settle()
+    // Mutant: paging/snapshots-kept.
+    await this.#engine?.leftBehind.leave()
   }
   detach(): void {
     const engine = this.#engine
@@ -295,10 +299,13 @@ export class PagingLayer implements AttachedLayer {
     if (!this.#release(recovery) || !this.#below.context.own.isOnline) return
     const { cpu, incarnation } = recovery
     host.queueMicrotask(() => {
-      this.#cleanUp(cpu, incarnation).catch((error: unknown) => {
+      this.#endLeft(cpu, incarnation).catch((error: unknown) => {
         if (this.#below.context.own.isOnline) reportError(error)
       })
     })
+  }
+  async #endLeft(cpu: number, incarnation: number): Promise<void> {
+    await this.#use().leftBehind.end({ cpu, incarnation })
   }
   /** Its lock, pins and uses are over. Returns whether there is such a CPU's note at all. */
   #release(recovery: Recovery): boolean {
@@ -314,32 +321,6 @@ export class PagingLayer implements AttachedLayer {
     }
     return true
   }
-  /** Gives up what a dead CPU had unmapped, and ends what it was making or removing. */
-  async #cleanUp(cpu: number, incarnation: number): Promise<void> {
-    const { context, removal } = this.#below
-    const { own } = context
-    const { pager, changes } = this.#use()
-    const isDead = (): boolean => own.table.incarnation(cpu) === incarnation
-    const gather = pager.gatherOf(pager.notes[cpu] ?? 0)
-    if (isDead() && gather.count > 0) await changes.giveUpAll(gather, new Deadline(), isDead)
-    const token = tokenOf(cpu, incarnation)
-    for (const { kind, name, address } of [...this.#registry.each()]) {
-      // atomic: as in Removal. What others have begun is theirs.
-      const removing = loadAtomic32(own.memory.i32, address / 4 + CollectionHead.words.removing)
-      const isOwn = kind === 'snapshot' && name.startsWith(`${cpu}.${incarnation}.`)
-      if (removing !== token && !isOwn) continue
-      await removal.remove(kind, name).catch((error: unknown) => {
-        if (!(error instanceof ObjectMissingError)) throw error
-      })
-    }
-    const { memory } = own
-    for (const { kind, ...space } of [...this.#registry.each()]) {
-      // What is being removed is its remover's: who begins to later on waits for this stretch.
-      const isThere = (): boolean => context.names.has(kind, space) && !isRemoving(memory, space.address)
-      await changes.settleLeft(space, isThere)
-    }
-  }
-
   /** @throws SpaceCorruptionError. */
   #verify(): void {
     const { pager } = this.#use()
