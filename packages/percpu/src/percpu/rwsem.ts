@@ -64,6 +64,8 @@ export interface RwSemaphoreParts extends RcuSyncParts {
   readonly queue: WaitQueue
   readonly own: Pick<OwnCpu, 'holdsNumber' | 'assertHoldsNumber'>
   readonly reportError: (error: unknown) => void
+  /** Whether it has its name. If so, its memory stays at least until this stretch is over. */
+  readonly isThere: () => boolean
 }
 
 /** The right to read, until {@link unlock} or the end of its `using` block. */
@@ -180,10 +182,7 @@ export class PercpuRwSemaphore {
     if (options !== undefined) checkWait(options)
     this.#assertPresent()
     const read = this.#guard()
-    if (!this.#enterFast()) {
-      const guard = this.#parts.mutex.lock(options)
-      this.#enterSlow(guard)
-    }
+    if (!this.#enterFast()) this.#enterSlow(this.#parts.mutex.lock(options))
     return read
   }
   /**
@@ -344,9 +343,7 @@ export class PercpuRwSemaphore {
     this.#isLeaving = true
     void this.#speedUp()
       .catch((error: unknown) => this.#parts.reportError(error))
-      .finally(() => {
-        this.#isLeaving = false
-      })
+      .finally(() => (this.#isLeaving = false))
   }
   async #speedUp(): Promise<void> {
     let write
@@ -354,6 +351,8 @@ export class PercpuRwSemaphore {
       write = this.#lastWrite
       // Mutant: percpu/rwsem-fast-at-once.
       await this.#sync.synchronize()
+      // Who has unlocked it may have removed it. Mutant: percpu/rwsem-left-freed.
+      if (!this.#parts.isThere()) return
       const guard = this.#parts.mutex.tryLock()
       // A writer, who comes here later, or a reader for a moment.
       if (!guard) continue

@@ -13,7 +13,7 @@ import { GRANULE } from './geometry.js'
 import { PercpuCounterLayout, PercpuReaders, PercpuRefLayout, PercpuRwSemaphoreLayout } from './layouts.js'
 import { findShared, openShared, sharedObject, type SharedObject } from './named.js'
 import { INITIAL_STATE, isUnsettled, PercpuRef, useOfRef } from './ref.js'
-import { PercpuRwSemaphore, useOfRwSemaphore } from './rwsem.js'
+import { PercpuRwSemaphore, useOfRwSemaphore, type RwSemaphoreParts } from './rwsem.js'
 
 /** What `percpu.counter` takes. */
 export interface CounterOptions {
@@ -71,7 +71,10 @@ export class SharedObjects {
 
   rwSemaphore(name: string): PercpuRwSemaphore {
     const lock = openShared(this.#cpuState, 'rwSemaphore', name, PercpuRwSemaphoreLayout, PercpuReaders.size)
-    return new PercpuRwSemaphore(name, this.#partsOf(name, lock, PercpuRwSemaphoreLayout.words))
+    const thing = { address: lock.words * 4, serial: lock.serial }
+    const isThere = (): boolean => this.#cpuState.context.names.has('rwSemaphore', thing)
+    const parts = this.#partsOf(name, lock, PercpuRwSemaphoreLayout.words)
+    return new PercpuRwSemaphore(name, { ...parts, isThere })
   }
 
   /**
@@ -118,7 +121,7 @@ export class SharedObjects {
     name: string,
     object: SharedObject,
     words: { readonly mutex: number; readonly waiters: number },
-  ): ConstructorParameters<typeof PercpuRwSemaphore>[1] {
+  ): Omit<RwSemaphoreParts, 'isThere'> {
     const { own } = this.#cpuState.context
     return {
       ...object,
