@@ -1,4 +1,4 @@
-/** The output of the command: a table of the explorations, and errors. */
+/** The output of the command: a table of the explorations. */
 import stringWidth from 'string-width'
 import type { ExploreReport } from '../explore/outcome.js'
 import type { Sent } from './outcome.js'
@@ -44,12 +44,4 @@ function verdictOf({ executions, touchesMemory, leftOut, checked }: ExploreRepor
   if (executions > 0 && !touchesMemory) return 'nothing explored'
   if (leftOut === 0) return 'no failure'
   return checked === 0 ? 'all left out' : `no failure, ${leftOut} left out`
-}
-
-/** An error as text: the message alone if it is written for the reader, else the stack. */
-export function shown(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const { code } = error as { code?: unknown }
-  if (code === 'LAB_FAILURE') return error.message
-  return code === 'LAB_SCHEDULE' ? `percpu-lab: ${error.message}` : (error.stack ?? error.message)
 }
