@@ -1,4 +1,5 @@
 /** `percpu layout`: prints the structs that a module exports. */
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { layoutCommand, structsOf } from 'percpu'
@@ -34,6 +35,7 @@ export async function layout({ file, json, nested, names }: LayoutOptions): Prom
 }
 
 async function load(file: string): Promise<object> {
+  if (!existsSync(file)) throw new FileError(`cannot load ${file}: there is no such file`, { file })
   try {
     return (await import(pathToFileURL(resolve(file)).href)) as object
   } catch (error) {

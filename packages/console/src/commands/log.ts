@@ -4,7 +4,7 @@ import { codeOf } from '../error-code.js'
 import { FileError } from '../errors.js'
 import { bytesText } from '../maps/bytes.js'
 import { plural } from '../maps/sums.js'
-import { DiskError, folderAt } from '../store/folder.js'
+import { DiskError, folderAt, type StoreFolder } from '../store/folder.js'
 import { FORMAT_VERSION } from '../store/format.js'
 import { readStore, type StoreContents } from '../store/read-store.js'
 import { visible } from '../visible.js'
@@ -14,6 +14,8 @@ import { visible } from '../visible.js'
  * in place of it.
  */
 const ATTEMPTS = 5
+/** Names that say nothing of what a folder is for. */
+const NEUTRAL = /^(?:lock-|\.|lost\+found$)/
 
 export interface LogReport {
   /** To print. */
@@ -43,13 +45,27 @@ async function read(directory: string): Promise<StoreContents> {
   const nobody = { snapshot: () => undefined, entry: () => undefined, record: () => undefined }
   for (let attempt = 1; ; attempt++)
     try {
-      return await readStore(folderAt(directory), nobody)
+      const folder = folderAt(directory)
+      const contents = await readStore(folder, nobody)
+      if (isNothing(contents)) await checkIsEmpty(directory, folder)
+      return contents
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
       const isGone = error.operation === 'open' && codeOf(error.cause) === 'ENOENT'
       if (isGone && attempt < ATTEMPTS) continue
       throw new FileError(error.message, { file: error.file }, { cause: error })
     }
+}
+
+function isNothing({ snapshot, segments, leftovers }: StoreContents): boolean {
+  return !snapshot && segments.length === 0 && leftovers.length === 0
+}
+/** A new data directory is empty, but for locks. Of another folder nothing is told that is true. */
+async function checkIsEmpty(directory: string, folder: StoreFolder): Promise<void> {
+  const [other] = (await folder.list()).filter((name) => !NEUTRAL.test(name))
+  if (other === undefined) return
+  const message = `${visible(directory)} is no data directory: it has no log and no snapshot, but ${visible(other)}`
+  throw new FileError(message, { file: directory })
 }
 
 function jsonOf(directory: string, { snapshot, torn, ...rest }: StoreContents) {

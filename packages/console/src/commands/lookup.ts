@@ -11,6 +11,7 @@ import { FileError } from '../errors.js'
 import { hasMark } from '../lookup/byte-order-mark.js'
 import { Crew, OWN_BYTES } from '../lookup/crew.js'
 import { PartError } from '../lookup/jobs.js'
+import { checkEncoding, inUtf8 } from '../lookup/other-encodings.js'
 import { openOutput } from '../lookup/output.js'
 import { answerParts } from '../lookup/parts.js'
 import { ReaderGoneError, writeError, type OutputSink } from '../lookup/sinks.js'
@@ -125,6 +126,7 @@ async function answerFile(
   const handle = await ofInput(input, open(input))
   try {
     const { size } = await handle.stat()
+    await checkEncoding(handle, input)
     if (await hasMark(handle)) return false
     const progress = await bytesProgress(input, output === undefined)
     let bytes = 0
@@ -162,11 +164,12 @@ async function withInput(
   output: string | undefined,
   work: (pieces: AsyncIterable<Uint8Array>) => Promise<unknown>,
 ): Promise<void> {
-  const progress = await bytesProgress(input === '-' ? 'standard input' : input, output === undefined)
+  const progress = await bytesProgress(nameOf(input), output === undefined)
   const total = input === '-' ? 0 : (await stat(input)).size
   const stream = input === '-' ? process.stdin : createReadStream(input, { highWaterMark: BATCH_BYTES })
   try {
-    await work(piecesOf(stream, input, (bytes) => progress.update(bytes, total)))
+    const pieces = piecesOf(stream, input, (bytes) => progress.update(bytes, total))
+    await work(inUtf8(nameOf(input), pieces))
   } finally {
     stream.destroy()
     progress.stop()
@@ -217,12 +220,14 @@ async function checkInputs(inputs: readonly string[]): Promise<void> {
   }
 }
 
+function nameOf(input: string): string {
+  return input === '-' ? 'standard input' : input
+}
 function inputError(input: string, error: unknown): FileError {
-  const name = input === '-' ? 'standard input' : input
   const isAddress = parseAddress(input) !== undefined
   const hint = isAddress ? `; addresses come from files: echo ${input} | percpu lookup` : ''
   return new FileError(
-    `cannot read ${name}: ${error instanceof Error ? error.message : String(error)}${hint}`,
+    `cannot read ${nameOf(input)}: ${error instanceof Error ? error.message : String(error)}${hint}`,
     { file: input },
     { cause: error },
   )

@@ -98,11 +98,16 @@ export function createServer({
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply, unsupportedType))
   app.setNotFoundHandler((request, reply) => {
     const [path = ''] = request.url.split('?')
-    const methods = paths.find((known) => known.path.test(path))?.methods
+    const methodsOf = (tried: string) => paths.find((known) => known.path.test(tried))?.methods
+    const methods = methodsOf(path)
+    const slashless = path.replace(/\/$/, '')
+    const isSlashed = methods === undefined && methodsOf(slashless) !== undefined
     const code = methods === undefined ? 'NO_SUCH_PATH' : 'METHOD_NOT_ALLOWED'
     if (methods !== undefined) reply.header('allow', methods)
     return reply.code(methods === undefined ? 404 : 405).send({
-      error: `there is no ${request.method} ${shown(request.url)}: see ${offer}`,
+      error:
+        `there is no ${request.method} ${shown(request.url)}: ` +
+        (isSlashed ? `leave out the slash at the end, as in ${shown(slashless)}` : `see ${offer}`),
       code,
     })
   })

@@ -199,7 +199,9 @@ function tableOf({ tables }: TableContext, request: FastifyRequest): Table {
   const { name } = request.params as { name: string }
   const table = tables.get(name)
   if (table) return table
-  throw new Refusal(404, 'NO_SUCH_TABLE', `there is no table '${shorten(name)}'`)
+  const message =
+    name === '' ? 'the table has no name: GET /tables lists them' : `there is no table '${shorten(name)}'`
+  throw new Refusal(404, 'NO_SUCH_TABLE', message)
 }
 
 function describe(table: Table): object {

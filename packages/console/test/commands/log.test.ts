@@ -76,4 +76,12 @@ test('a folder without a store, and one that is not there', async (t) => {
     'no log and no snapshot\nlast sequence number: 0\n',
   )
   await assert.rejects(log({ directory: join(directory, 'none'), json: false }), { code: 'PERCPU_FILE' })
+  writeFileSync(join(directory, 'lock-1'), '')
+  assert.ok((await log({ directory, json: false })).isWhole)
+  writeFileSync(join(directory, 'notes.txt'), '')
+  for (const json of [false, true])
+    await assert.rejects(log({ directory, json }), {
+      code: 'PERCPU_FILE',
+      message: `${directory} is no data directory: it has no log and no snapshot, but notes.txt`,
+    })
 })

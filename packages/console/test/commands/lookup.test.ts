@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { percpu } from '../helpers/command.js'
 import { smallTables, temporaryFolder, writeTables } from '../helpers/files.js'
 
@@ -136,6 +137,28 @@ test('input and output that cannot be used are told, with exit code 1', async (t
   assert.equal(unknown.code, 2)
 })
 
+test('input that is packed, or no UTF-8, is refused, and nothing is written', async (t) => {
+  const { folder, flags } = await setUp(t)
+  const long = Buffer.alloc(2 ** 20 + 1, '1.1.1.1\n')
+  const out = join(folder, 'out.ndjson')
+  for (const [name, bytes, message] of [
+    ['in.gz', gzipSync('1.1.1.1\n'), /in\.gz is packed with gzip: .*`gunzip -c`/],
+    ['long.gz', Buffer.concat([gzipSync('1.1.1.1\n'), long]), /long\.gz is packed with gzip/],
+    ['wide.txt', Buffer.from('\ufeff1.1.1.1\n', 'utf16le'), /wide\.txt is written in UTF-16/],
+  ] as const) {
+    const file = join(folder, name)
+    await writeFile(file, bytes)
+    const result = await percpu(['lookup', ...flags, file, '-o', out])
+    assert.match(result.stderr, message)
+    assert.deepEqual([result.code, result.stdout], [1, ''])
+    assert.ok(!(await readdir(folder)).includes('out.ndjson'))
+  }
+  const pieces = Readable.from([Buffer.from([0x1f]), Buffer.from([0x8b, 8]), long])
+  const { code, stdout, stderr } = await percpu(['lookup', ...flags], pieces)
+  assert.deepEqual([code, stdout], [1, ''])
+  assert.match(stderr, /^percpu: standard input is packed with gzip/m)
+})
+
 test('layout prints the structs that a module exports, as text and as JSON', async (t) => {
   const { folder } = await setUp(t)
   const file = join(folder, 'point.mjs')
@@ -171,7 +194,7 @@ test('layout prints the structs that a module exports, as text and as JSON', asy
   )
   await writeFile(join(folder, 'empty.mjs'), 'export const nothing = 1')
   for (const [args, code, stderr] of [
-    [[join(folder, 'missing.mjs')], 1, /^percpu: cannot load .*missing\.mjs/],
+    [[join(folder, 'missing.mjs')], 1, /^percpu: cannot load .*missing\.mjs: there is no such file$/m],
     [[join(folder, 'empty.mjs')], 2, /^percpu: .*empty\.mjs exports no struct: expected/],
     [[file, 'Plane'], 2, /exports no struct Plane; it exports Line, Point\n$/],
   ] as const) {

@@ -138,6 +138,13 @@ test('refuses bad keys, values and paths in words', async (t) => {
   assert.deepEqual(await code('PUT', '/tables/nets/10.0.0.9-10.0.0.1', '1'), [400, 'BAD_KEY'])
   assert.deepEqual(await code('POST', '/tables/users/x', '1'), [405, 'METHOD_NOT_ALLOWED'])
   assert.deepEqual(await code('GET', '/nothing'), [404, 'NO_SUCH_PATH'])
+  assert.deepEqual(await code('GET', '/tables/'), [404, 'NO_SUCH_TABLE'])
+  assert.match((await ask('GET', '/tables/')).text, /the table has no name: GET \/tables lists them/)
+  for (const path of ['/health', '/changes', '/tables/users/a']) {
+    const { status, text } = await ask('GET', `${path}/?x=1`)
+    assert.equal(status, 404)
+    assert.ok(text.includes(`leave out the slash at the end, as in ${path}"`), text)
+  }
   // Who writes a network with its slash is told how.
   const network = await ask('PUT', '/tables/nets/10.1.0.0/16', '1')
   assert.equal(network.status, 404)

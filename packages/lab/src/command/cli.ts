@@ -6,7 +6,7 @@ import { toSent } from './outcome.js'
 import { runProgram } from './program.js'
 import type { Request } from './request.js'
 import { runShards, ShardError } from './shards.js'
-import { shown, tableOf, type Row } from './table.js'
+import { tableOf, type Row } from './table.js'
 
 interface Flags {
   readonly mode?: 'exhaustive' | 'enumerate' | 'pct' | 'random'
@@ -98,15 +98,14 @@ function whyNothing({ only }: Request): string {
     : `the files explore nothing whose name contains ${JSON.stringify(only)}`
 }
 
-async function runHere(request: Request, rows: Row[]): Promise<readonly string[]> {
-  const errors = await runProgram(request, {
+function runHere(request: Request, rows: Row[]): Promise<readonly string[]> {
+  return runProgram(request, {
     stopped: () => false,
     ended(name, outcome) {
       rows.push({ name, outcome: toSent(outcome) })
       return Promise.resolve(outcome)
     },
   })
-  return errors.map(shown)
 }
 
 async function runApart(request: Request, jobs: number, rows: Row[]): Promise<readonly string[]> {

@@ -5,6 +5,7 @@ import '../mem/register.js'
 import type { Outcome } from '../explore/outcome.js'
 import { setSettings, type Settings } from '../explore/settings.js'
 import type { ShardOptions } from '../search/shard.js'
+import { shown } from './error-text.js'
 import type { Request } from './request.js'
 
 export interface Surroundings {
@@ -17,23 +18,23 @@ export interface Surroundings {
 }
 
 /**
- * Imports the files, one after the other. Resolves with the errors that they ended with, once there
- * is nothing left to do.
+ * Imports the files, one after the other. Resolves with the texts of the errors that they ended
+ * with, once there is nothing left to do.
  */
-export async function runProgram(request: Request, surroundings: Surroundings): Promise<readonly unknown[]> {
-  const errors: unknown[] = []
-  const note = (error: unknown) => void errors.push(error)
+export async function runProgram(request: Request, surroundings: Surroundings): Promise<readonly string[]> {
+  const errors: string[] = []
+  const note = (error: unknown) => void errors.push(shown(error))
   process.on('unhandledRejection', note)
   try {
     await prepareLoading(request)
   } catch (error) {
-    return [error]
+    return [shown(error)]
   }
   const place = { file: '' }
   setSettings(settingsFor(request, surroundings, place))
   for (const [i, file] of request.files.entries()) {
-    place.file = request.names[i] ?? file
-    await import(pathToFileURL(file).href).catch(note)
+    const name = (place.file = request.names[i] ?? file)
+    await import(pathToFileURL(file).href).catch((error: unknown) => void errors.push(shown(error, name)))
   }
   // Explorations that a file does not wait for go on until there is nothing left to do.
   await new Promise((resolve) => process.once('beforeExit', resolve))

@@ -4,7 +4,6 @@ import path from 'node:path'
 import { fromSent, toSent, type Sent } from './outcome.js'
 import { runProgram } from './program.js'
 import type { FromShard, ToShard } from './shards.js'
-import { shown } from './table.js'
 
 /** Resolves with the next message. Messages keep the process alive only while one is waited for. */
 function receive(): Promise<ToShard> {
@@ -52,6 +51,6 @@ const errors = await runProgram(request, {
     return fromSent((await reply).outcome)
   },
 })
-await send({ errors: errors.map(shown) })
+await send({ errors })
 process.removeAllListeners('disconnect')
 process.disconnect()

@@ -1,4 +1,4 @@
-/** The output of the command: a table of the explorations, and errors. */
+/** The output of the command: a table of the explorations. */
 import stringWidth from 'string-width'
 import type { ExploreReport } from '../explore/outcome.js'
 import type { Sent } from './outcome.js'
@@ -44,26 +44,4 @@ function verdictOf({ executions, touchesMemory, leftOut, checked }: ExploreRepor
   if (executions > 0 && !touchesMemory) return 'nothing explored'
   if (leftOut === 0) return 'no failure'
   return checked === 0 ? 'all left out' : `no failure, ${leftOut} left out`
-}
-
-/**
- * An error as text: the message alone if it is written for the reader, else the stack. Of a
- * scenario that cannot be, the reader also needs the places in files of their own.
- */
-export function shown(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const { code } = error as { code?: unknown }
-  if (code === 'LAB_FAILURE') return error.message
-  if (code === 'LAB_SCHEDULE') return `percpu-lab: ${error.message}`
-  if (code === 'LAB_SCENARIO') return [`percpu-lab: ${error.message}`, ...readersPlaces(error)].join('\n')
-  return error.stack ?? error.message
-}
-
-/** Where this package's compiled files are. */
-const own = new URL('..', import.meta.url).href
-
-/** Lines of the stack, without those of this package and of Node. */
-function readersPlaces({ stack = '', message }: Error): string[] {
-  const lines = stack.slice(stack.indexOf(message) + message.length).split('\n')
-  return lines.filter((line) => /^ +at /.test(line) && !line.includes(own) && !line.includes('node:'))
 }

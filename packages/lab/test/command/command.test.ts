@@ -360,18 +360,41 @@ describe('percpu-lab', () => {
     assert.equal(apart.status, 1)
     assert.match(apart.stdout, /not all processes explored/)
   })
-  it('says of a scenario that cannot be why, and where it is', () => {
-    const wrong = program(
-      'wrong.mjs',
-      `import { explore } from 'percpu-lab'
-       await explore('asked', (t) => { t.cpu(0.5, () => 0) })`,
-    )
-    const { status, stdout, stderr } = run(wrong)
-    const said = stdout + stderr
+  for (const jobs of ['1', '2'])
+    it(`leads to the user's places only where a scenario cannot be, with --jobs ${jobs}`, () => {
+      const misspelt = program(
+        'misspelt.mjs',
+        `import { explore } from 'percpu-lab'
+await explore('misspelt', (t) => t.cpu(0, () => 1), { mod: 'pct' })`,
+      )
+      const promise = program(
+        'promise.mjs',
+        `import { explore } from 'percpu-lab'
+await explore('promised', async (t) => t.cpu(0, () => 1))`,
+      )
+      const wrong = run(misspelt, '--jobs', jobs)
+      assert.match(
+        wrong.stdout,
+        /^percpu-lab: misspelt: there is no option mod; there are .*\n {4}at \S*misspelt\.mjs:2/,
+      )
+      const late = run(promise, '--jobs', jobs)
+      assert.match(
+        late.stdout,
+        /^percpu-lab: promised: the scenario has returned a promise: .*\n {4}in promise\.mjs\n/,
+      )
+      for (const { status, stdout } of [wrong, late]) {
+        assert.equal(status, 1)
+        assert.equal(stdout.match(/^ {4}(?:at|in) /gm)?.length, 1, stdout)
+      }
+    })
+  it('says which file cannot be read', () => {
+    const { status, stdout } = run(counters, program('unfinished.mjs', 'const x ='))
     assert.equal(status, 1)
-    assert.match(said, /^percpu-lab: cpu: the number: 0\.5 is no whole number from 0 on$/m)
-    assert.match(said, /^ +at .*wrong\.mjs:2/m)
-    assert.doesNotMatch(said, /^ +at .*(percpu-lab\/dist\/|lab\/dist\/|node:)/m)
+    assert.match(
+      stdout,
+      /percpu-lab: unfinished\.mjs, or what it imports, cannot be read: Unexpected end of input\n/,
+    )
+    assert.doesNotMatch(stdout, /node:internal/)
   })
   it('says that a schedule is none, and that no name contains what is asked for', () => {
     const none = run(counters, '--replay', '!!')
