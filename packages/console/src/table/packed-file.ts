@@ -4,8 +4,9 @@
  *     asn-ipv4.csv.percpu     CRC-32 of the rest │ bytes of rows │ rows (packed.ts) │ source: JSON
  *
  * It counts while its checksum is right, and while it was made from a file of CSV with the same
- * content, read in the same way. The content is the same if size, times, device and number of the
- * file are, unless it was changed just before it was read; else its hash tells.
+ * content, read in the same way. The content is the same if size, times and number of the file are,
+ * unless it was changed just before it was read; else its hash tells. The number of its device is
+ * not asked for: a container gets another one at each start.
  *
  * It is written aside and renamed. What a process that was ended in the middle of that has left is
  * removed by the next one that writes. Where the folder takes no file, it lies in the user's cache
@@ -118,7 +119,6 @@ interface Identity {
   readonly size: string
   readonly mtime: string
   readonly ctime: string
-  readonly device: string
   readonly number: string
 }
 interface StoredSource extends Identity {
@@ -127,9 +127,9 @@ interface StoredSource extends Identity {
   readonly format: string
 }
 
-function identityOf({ size, mtimeNs, ctimeNs, dev, ino }: BigIntStats): Identity {
+function identityOf({ size, mtimeNs, ctimeNs, ino }: BigIntStats): Identity {
   const [mtime, ctime] = [String(mtimeNs), String(ctimeNs)]
-  return { size: String(size), mtime, ctime, device: String(dev), number: String(ino) }
+  return { size: String(size), mtime, ctime, number: String(ino) }
 }
 
 /** What rows depend on beside the file. */
@@ -141,7 +141,7 @@ async function isSame(file: string, stats: BigIntStats, source: StoredSource): P
   const now = identityOf(stats)
   if (now.size !== source.size) return false
   const isSettled = Number(stats.ctimeNs / 1_000_000n) < source.readAt - COARSE_MILLISECONDS
-  const keys = ['mtime', 'ctime', 'device', 'number'] as const
+  const keys = ['mtime', 'ctime', 'number'] as const
   if (isSettled && keys.every((key) => now[key] === source[key])) return true
   const sum = createHash('sha256')
   const handle = await open(file)
