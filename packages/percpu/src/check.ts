@@ -9,7 +9,11 @@ import { isPowerOfTwo } from './arithmetic.js'
 import { ArgumentError, PercpuError } from './errors.js'
 import { shortened, shown } from './shown.js'
 
-/** An error that says what an argument is not. `what` names it, also in the details. */
+/**
+ * An error that says what an argument is not. `what` names it, also in the details. Functions and
+ * objects with a class are not enumerable there: a host that prints an error nobody caught would
+ * print their insides, which may be a whole map.
+ */
 export function refused(
   what: string,
   value: unknown,
@@ -20,7 +24,7 @@ export function refused(
   const message = `${what}: ${shown(value)} is ${isNo}`
   return new ArgumentError(
     message,
-    { [what]: value, ...details },
+    Object.defineProperty({ [what]: value, ...details }, what, { enumerable: !hasClass(value) }),
     cause === undefined ? undefined : { cause },
   )
 }
@@ -220,6 +224,17 @@ function noOptions(what: string, options: unknown, names: object, hidden: readon
 }
 function namesOf(names: object, hidden: readonly string[]): string[] {
   return Object.keys(names).filter((name) => !hidden.includes(name))
+}
+function hasClass(value: unknown): boolean {
+  if (typeof value === 'function') return true
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  try {
+    const prototype: unknown = Object.getPrototypeOf(value)
+    return prototype !== Object.prototype && prototype !== null
+  } catch {
+    // A trap threw.
+    return true
+  }
 }
 function isPlain(options: object): boolean {
   return Object.prototype.toString.call(options) === '[object Object]'

@@ -171,9 +171,10 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     const { members, size, align, isFlexible } = this
     const last = members.at(-1)
     if (!isFlexible || last?.type?.form !== 'flexible')
-      throw new ArgumentError(`${this.name}.sizeFor: it has no array of run-time length`, {
-        struct: this.name,
-      })
+      throw new ArgumentError(
+        `length: ${shown(length)} is given, but ${this.name} has no array of run-time length`,
+        { length, struct: this.name },
+      )
     const stride = strideOf(last.type.element)
     const first = last.offset + last.size
     checkRange('length', length, 0, Math.floor((MAX_SIZE - roundUp(first, align)) / stride))

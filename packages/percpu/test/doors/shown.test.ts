@@ -88,6 +88,23 @@ describe('console.log shows', () => {
   })
 })
 
+describe('an error that nobody caught shows', () => {
+  it('no insides of an object that was passed, which its details have all the same', () => {
+    const world = new World()
+    for (const [name, object] of objectsOf(world))
+      try {
+        world.machine.heap.cache('x', object as never)
+        assert.equal(name, 'Layout')
+      } catch (error) {
+        assert.ok(error instanceof ArgumentError)
+        assert.equal(error.details['struct'], object)
+        // As Node prints it.
+        const text = inspect(error, { customInspect: false, depth: 5 }).slice(error.stack?.length)
+        assert.ok(text.length < 100, `${name}: ${text.slice(0, 300)}`)
+      }
+  })
+})
+
 describe('messages show', () => {
   const message = (value: unknown): string => {
     try {
