@@ -7,7 +7,7 @@ import { open, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { parseAddress } from '../address/parse.js'
 import type { AddressRules } from '../address/rules.js'
-import { FileError } from '../errors.js'
+import { FileError, MalformedInputError } from '../errors.js'
 import { hasMark } from '../lookup/byte-order-mark.js'
 import { Crew, OWN_BYTES } from '../lookup/crew.js'
 import { PartError } from '../lookup/jobs.js'
@@ -75,7 +75,10 @@ async function answerRemotely(
 ): Promise<void> {
   const { askService } = await import('../lookup/remote.js')
   for (const input of inputs)
-    await withInput(input, output, (pieces) => askService(server, pieces, format, sink))
+    await naming(
+      input,
+      withInput(input, output, (pieces) => askService(server, pieces, format, sink)),
+    )
 }
 
 async function answerHere(options: LookupOptions, files: TableFiles, sink: OutputSink): Promise<void> {
@@ -87,8 +90,11 @@ async function answerHere(options: LookupOptions, files: TableFiles, sink: Outpu
   const how = { format, batchBytes: BATCH_BYTES, window: workers * WINDOW }
   try {
     for (const input of inputs) {
-      if (await answerFile(crew, input, output, sink, how)) continue
-      await withInput(input, output, (pieces) => answerStream(crew, pieces, sink, how))
+      if (await naming(input, answerFile(crew, input, output, sink, how))) continue
+      await naming(
+        input,
+        withInput(input, output, (pieces) => answerStream(crew, pieces, sink, how)),
+      )
     }
   } finally {
     await crew.close()
@@ -205,6 +211,17 @@ async function* piecesOf(
     }
   } catch (error) {
     throw inputError(input, error)
+  }
+}
+
+/** Says in which file it is what its format does not allow. */
+async function naming<Result>(input: string, work: Promise<Result>): Promise<Result> {
+  try {
+    return await work
+  } catch (error) {
+    if (input === '-' || !(error instanceof MalformedInputError) || 'file' in error.details) throw error
+    const details = { ...error.details, file: input }
+    throw new MalformedInputError(`${input}: ${error.message}`, details, { cause: error })
   }
 }
 

@@ -137,6 +137,20 @@ test('input and output that cannot be used are told, with exit code 1', async (t
   assert.equal(unknown.code, 2)
 })
 
+test('an input that is not as its format has it is told with its name', async (t) => {
+  const { folder, flags } = await setUp(t)
+  const [good, bad] = [join(folder, 'good.ndjson'), join(folder, 'bad.ndjson')]
+  await writeFile(good, '"1.1.1.1"\n')
+  await writeFile(bad, '"1.1.1.1"\n{"ip":"1.1.1.1"}\n')
+  const small = await percpu(['lookup', ...flags, '--format', 'ndjson', good, bad])
+  assert.match(small.stderr, /^percpu: .*bad\.ndjson: line 2 is a JSON object, expected a string/m)
+  assert.equal(small.code, 1)
+  await writeFile(bad, `${'"1.1.1.1"\n'.repeat(2 ** 17)}5\n`)
+  const large = await percpu(['lookup', ...flags, '--format', 'ndjson', bad, '-o', join(folder, 'out')])
+  assert.match(large.stderr, /^percpu: .*bad\.ndjson: line 131073 is a JSON number, expected a string/m)
+  assert.equal(large.code, 1)
+})
+
 test('input that is packed, or no UTF-8, is refused, and nothing is written', async (t) => {
   const { folder, flags } = await setUp(t)
   const long = Buffer.alloc(2 ** 20 + 1, '1.1.1.1\n')

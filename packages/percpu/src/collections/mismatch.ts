@@ -16,7 +16,8 @@ export function kindDifference(what: string, found: string, wanted: string): str
 /** As that, of values that are known to differ, and may be structs. */
 export function valueDifference(what: string, found: string, wanted: MapValueType): string {
   if (!isStruct(wanted)) return `${what} of ${kindOf(found)}, not '${wanted}'`
-  if (found === STRUCTS) return `${what} of a struct with another layout or name than struct ${wanted.name}`
+  if (found === STRUCTS)
+    return `${what} of another struct than ${wanted.name}: its layout or its name differs`
   return `${what} of kind '${found}', not of struct ${wanted.name}`
 }
 /** Those that there are, in one sentence. */

@@ -109,7 +109,7 @@ describe('opening what was made for something else', () => {
     told({ key: 'i32', value: 'f64' }, both)
     machine.map('structs', { key: 'u32', value: One })
     for (const [value, end] of [
-      [Two, 'a struct with another layout or name than struct Two'],
+      [Two, 'another struct than Two: its layout or its name differs'],
       ['json', "a struct, not 'json'"],
     ] as const) {
       const message = `the map 'structs' has values of ${end}`
@@ -128,7 +128,7 @@ describe('opening what was made for something else', () => {
     refused(
       () => machine.ring('it', { value: Two }),
       'PERCPU_RING_MISMATCH',
-      "the ring 'it' has messages of a struct with another layout or name than struct Two",
+      "the ring 'it' has messages of another struct than Two: its layout or its name differs",
     )
     refused(
       () => machine.ring('it', { value: 'json' }),
