@@ -80,11 +80,11 @@ function large(workers: number): Measure {
   let rounds = 0
   let best = Infinity
   return async () => {
-    if (rounds++ < LARGE_ROUNDS)
-      best = Math.min(
-        best,
-        await lookup(['--workers', String(workers), '-o', file('answers'), file('addresses')]),
-      )
+    if (rounds++ < LARGE_ROUNDS) {
+      await rm(file('answers'), { force: true })
+      const args = ['--workers', String(workers), '-o', file('answers'), file('addresses')]
+      best = Math.min(best, await lookup(args))
+    }
     return best / 1000
   }
 }
@@ -92,7 +92,7 @@ const ONE = '1 worker'
 const files: Suite = {
   title: `${ADDRESSES.toLocaleString('en')} addresses from a file to a file`,
   unit: 's',
-  note: 'The whole command. Workers read and write their parts of the files themselves.',
+  note: 'The whole command, to a new file. Workers read and write their parts of the files themselves.',
   setUp: async () => {
     folder = await mkdtemp(path.join(os.tmpdir(), 'percpu-bench-'))
     await pipeline(Readable.from(addresses()), createWriteStream(file('addresses')))
