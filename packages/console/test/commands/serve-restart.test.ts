@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { rm, writeFile } from 'node:fs/promises'
+import { open, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { canSharePort, type TableFiles } from 'percpu-console'
@@ -33,9 +33,10 @@ async function restarted(t: TestContext, more: readonly string[] = []) {
   t.after(() => delete process.env['HUNG_DISK'])
   const serve = new ServeProcess(t, [...flags(files), ...more], hungDisk)
   const url = await serve.url()
+  // From now on it has a writer: this opening itself waits for no reader.
   const letGo = async () => {
-    await writeFile(pipe, '')
-    await rm(pipe)
+    const writer = await open(pipe, 'r+')
+    t.after(() => writer.close())
   }
   return { serve, files, url, letGo }
 }
