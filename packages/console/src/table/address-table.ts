@@ -7,7 +7,7 @@
  */
 import type { Machine, RangeView } from 'percpu'
 import { USUAL_FIELDS } from './format.js'
-import type { Pair, PairTable } from './lookup-table.js'
+import { nothingOf, type Pair, type PairTable } from './lookup-table.js'
 import { openTable, rowsOf, type TableMaps } from './maps.js'
 
 export interface TableSummary {
@@ -52,7 +52,7 @@ export class AddressTable implements PairTable {
 
   /** @param fields columns of data */
   constructor(machine: Machine, name: string, fields: readonly string[] = USUAL_FIELDS) {
-    this.nothing = Buffer.from(JSON.stringify(Object.fromEntries(fields.map((field) => [field, null]))))
+    this.nothing = nothingOf(fields)
     this.#maps = openTable(machine, name)
     this.#ipv4 = this.#maps.ipv4
     this.#ipv6 = this.#maps.ipv6

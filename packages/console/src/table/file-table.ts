@@ -5,7 +5,7 @@
 import { readSync } from 'node:fs'
 import { FileError } from '../errors.js'
 import { BIAS } from './columns.js'
-import type { LookupTable } from './lookup-table.js'
+import { nothingOf, type LookupTable } from './lookup-table.js'
 import type { PackedLayout } from './packed.js'
 
 /** Rows in a file, which nobody changes while it is open. */
@@ -31,7 +31,7 @@ export class FileTable implements LookupTable {
 
   /** @param fields columns of data */
   constructor(ipv4: FileRows | undefined, ipv6: FileRows | undefined, fields: readonly string[]) {
-    this.nothing = Buffer.from(JSON.stringify(Object.fromEntries(fields.map((field) => [field, null]))))
+    this.nothing = nothingOf(fields)
     this.#ipv4 = ipv4
     this.#ipv6 = ipv6
   }

@@ -1,12 +1,11 @@
 /** The table as earlier readings have kept it beside its files, or in the cache folder. */
 import { devNull } from 'node:os'
-import { FileError } from '../errors.js'
 import { RangeColumns } from './columns.js'
 import { FileTable } from './file-table.js'
 import { fieldsOf, USUAL_FORMAT } from './format.js'
 import type { LookupTable } from './lookup-table.js'
 import { pack, type PackedRows } from './packed.js'
-import { openPacked, type OpenPacked } from './packed-file.js'
+import { openPacked, takeAll, type OpenPacked } from './packed-file.js'
 import { NOT_SKIPPED } from './problems.js'
 import type { TableFiles, TableRows } from './read.js'
 
@@ -50,15 +49,7 @@ export async function openKept(files: TableFiles): Promise<KeptTable | undefined
 
 /** All rows that are kept. Undefined if a file has none, or they cannot be read any more. */
 export async function readKept(files: TableFiles): Promise<TableRows | undefined> {
-  const kept = await openKept(files)
-  try {
-    return await kept?.rows()
-  } catch (error) {
-    if (error instanceof FileError) return undefined
-    throw error
-  } finally {
-    await kept?.close()
-  }
+  return takeAll(await openKept(files), (kept) => kept.rows())
 }
 
 function noRows(family: 4 | 6): PackedRows {

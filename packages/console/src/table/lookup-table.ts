@@ -1,3 +1,5 @@
+/** Tables, as those see them who make answers from them. */
+
 /**
  * What a range says: a field for each column of data. All are null if a thread that changes ranges
  * has kept the number of a pair until that was gone.
@@ -35,4 +37,9 @@ export interface PairTable extends LookupTable {
   pair(number: number): Pair
   /** The same as JSON in UTF-8, each byte as a character. */
   pairCharacters(number: number): string
+}
+
+/** What is said of an address in a gap: JSON. `fields`: columns of data. */
+export function nothingOf(fields: readonly string[]): Buffer {
+  return Buffer.from(JSON.stringify(Object.fromEntries(fields.map((field) => [field, null]))))
 }

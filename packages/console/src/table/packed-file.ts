@@ -61,14 +61,20 @@ export async function readPacked(
   family: 4 | 6,
   format: TableFormat,
 ): Promise<PackedRows | undefined> {
-  const kept = await openPacked(file, family, format)
+  return takeAll(await openPacked(file, family, format), (kept) => kept.load())
+}
+/** Reads what is open, and closes it. Undefined if there is nothing, or it cannot be read. */
+export async function takeAll<Opened extends { close(): Promise<void> }, Rows>(
+  opened: Opened | undefined,
+  read: (opened: Opened) => Promise<Rows>,
+): Promise<Rows | undefined> {
   try {
-    return await kept?.load()
+    return opened && (await read(opened))
   } catch (error) {
     if (error instanceof FileError) return undefined
     throw error
   } finally {
-    await kept?.close()
+    await opened?.close()
   }
 }
 
@@ -191,8 +197,10 @@ async function openChecked(
     if (tail < 0 || tail > MAX_SOURCE_BYTES) return undefined
     if ((await checksumBehind(handle, size)) !== prefix.readUInt32LE(0)) return undefined
     const header = Uint8Array.from(await readBytes(handle, PREFIX_BYTES, HEADER_WORDS * 4))
-    const layout = layoutOf(new Int32Array(header.buffer), length)
     const text = await readBytes(handle, PREFIX_BYTES + length, tail)
+    // It may have become shorter since it was checked.
+    const isWhole = header.length === HEADER_WORDS * 4 && text.length === tail
+    const layout = isWhole ? layoutOf(new Int32Array(header.buffer), length) : undefined
     if (!layout) return undefined
     const source = JSON.parse(text.toString()) as StoredSource
     isKept = true

@@ -3,7 +3,7 @@
  * in a table of half a million ranges.
  */
 import { BIAS } from './columns.js'
-import type { Pair, PairTable } from './lookup-table.js'
+import { nothingOf, type Pair, type PairTable } from './lookup-table.js'
 import type { PackedRows } from './packed.js'
 
 /** Bits of an IPv4 address that are not looked up in the index, and values of those that are. */
@@ -23,7 +23,7 @@ export class PackedTable implements PairTable {
 
   /** @param fields columns of data */
   constructor(ipv4: PackedRows, ipv6: PackedRows, fields: readonly string[]) {
-    this.nothing = Buffer.from(JSON.stringify(Object.fromEntries(fields.map((field) => [field, null]))))
+    this.nothing = nothingOf(fields)
     this.#ipv4 = ipv4
     this.#ipv6 = ipv6
   }

@@ -30,6 +30,13 @@ function quote(text: string): string {
   return /[",\r\n]/.test(text) || text === '' ? `"${text.replaceAll('"', '""')}"` : text
 }
 
+/** Tables of which table files are kept, beside them or in a cache folder of their own. */
+export async function keptTables(t: Pick<TestContext, 'after'>, ipv4: string, ipv6: string) {
+  const folder = await temporaryFolder(t)
+  process.env['XDG_CACHE_HOME'] = join(folder, 'cache')
+  return { folder, files: { ...(await writeTables(folder, ipv4, ipv6)), keepPacked: true } }
+}
+
 export async function writeTables(folder: string, ipv4: string, ipv6: string): Promise<TableFiles> {
   const files = { ipv4: join(folder, 'ipv4.csv'), ipv6: join(folder, 'ipv6.csv') }
   await writeFile(files.ipv4, ipv4)

@@ -4,7 +4,6 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { truncateSync, writeFileSync } from 'node:fs'
 import { devNull } from 'node:os'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -20,7 +19,7 @@ import {
   type KeptTable,
   type TableFiles,
 } from 'percpu-console'
-import { csv, temporaryFolder, writeTables } from '../helpers/files.js'
+import { csv, keptTables } from '../helpers/files.js'
 import { rowsOfSeed } from '../helpers/model.js'
 
 const fields = fieldsOf(USUAL_FORMAT.columns)
@@ -28,9 +27,7 @@ const LINES4 = '1.0.0.0,1.0.0.255,1,One\n255.0.0.0,255.255.255.255,2,Two\n'
 const LINES6 = '2001:db8::,2001:db8::ff,3,Three\n'
 
 async function keptFiles(t: TestContext, ipv4 = LINES4, ipv6 = LINES6): Promise<TableFiles> {
-  const folder = await temporaryFolder(t)
-  process.env['XDG_CACHE_HOME'] = join(folder, 'cache')
-  const files = { ...(await writeTables(folder, ipv4, ipv6)), keepPacked: true }
+  const { files } = await keptTables(t, ipv4, ipv6)
   await readTable(files)
   return files
 }

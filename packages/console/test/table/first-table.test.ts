@@ -1,8 +1,7 @@
 /** The table of a service that starts: packed rows, then maps. */
 import assert from 'node:assert/strict'
 import { devNull } from 'node:os'
-import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import {
   fieldsOf,
   FirstTable,
@@ -16,17 +15,11 @@ import {
   TABLE_NAME,
   USUAL_FORMAT,
 } from 'percpu-console'
-import { csv, temporaryFolder, writeTables } from '../helpers/files.js'
+import { csv, keptTables } from '../helpers/files.js'
 import { testMachine } from '../helpers/machine.js'
 import { rowsOfSeed } from '../helpers/model.js'
 
 const fields = fieldsOf(USUAL_FORMAT.columns)
-
-async function keptFiles(t: TestContext, ipv4: string, ipv6: string) {
-  const folder = await temporaryFolder(t)
-  process.env['XDG_CACHE_HOME'] = join(folder, 'cache')
-  return { ...(await writeTables(folder, ipv4, ipv6)), keepPacked: true }
-}
 
 function answersOf(table: FirstTable, addresses: readonly string[]): unknown[] {
   return addresses.map((text) => {
@@ -43,7 +36,7 @@ function answersOf(table: FirstTable, addresses: readonly string[]): unknown[] {
 test('rows answer as the maps do, and no longer than until these are published', async (t) => {
   const { machine, table: published } = testMachine(t)
   const { ipv4, ipv6 } = rowsOfSeed(7)
-  const files = await keptFiles(t, csv(ipv4), csv(ipv6))
+  const { files } = await keptTables(t, csv(ipv4), csv(ipv6))
   const read = await readTable(files)
   const rows = await readKept(files)
   assert.deepEqual(rows, read)
@@ -76,7 +69,7 @@ test('rows answer as the maps do, and no longer than until these are published',
 
 test('there are rows only if both files have theirs, and some', async (t) => {
   const [line4, line6] = ['1.0.0.0,1.0.0.255,1,One\n', '2001:db8::,2001:db8::ff,2,Two\n']
-  const files = await keptFiles(t, line4, line6)
+  const { files } = await keptTables(t, line4, line6)
   const { ipv4, ipv6 } = files
   assert.equal(await readKept(files), undefined)
   await readTable({ ipv4, ipv6: devNull, keepPacked: true })

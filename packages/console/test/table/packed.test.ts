@@ -16,7 +16,7 @@ import {
 } from 'node:fs'
 import { devNull } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import {
   AnswerWriter,
   answerBatch,
@@ -33,7 +33,7 @@ import {
   type TableFiles,
   type TableRows,
 } from 'percpu-console'
-import { csv, temporaryFolder, writeTables } from '../helpers/files.js'
+import { csv, keptTables } from '../helpers/files.js'
 import { testMachine } from '../helpers/machine.js'
 import { rowsOfSeed } from '../helpers/model.js'
 
@@ -41,13 +41,7 @@ const fields = fieldsOf(USUAL_FORMAT.columns)
 const LINES4 = '1.0.0.0,1.0.0.255,1,One\n2.0.0.0,2.0.0.255,2,Two\n'
 const LINES6 = '2001:db8::,2001:db8::ff,3,Three\n'
 
-async function keptFiles(t: { after(fn: () => unknown): void }, ipv4 = LINES4, ipv6 = LINES6) {
-  const folder = await temporaryFolder(t)
-  const files = await writeTables(folder, ipv4, ipv6)
-  // Nothing of the tests goes to the user's cache.
-  process.env['XDG_CACHE_HOME'] = join(folder, 'cache')
-  return { folder, files: { ...files, keepPacked: true } }
-}
+const keptFiles = (t: TestContext, ipv4 = LINES4, ipv6 = LINES6) => keptTables(t, ipv4, ipv6)
 function nameOf(rows: TableRows, address: string): string {
   const writer = new AnswerWriter(new PackedTable(rows.ipv4, rows.ipv6, fields))
   const { buffer, length } = answerBatch(writer, Buffer.from(address), 'text')
